@@ -1,0 +1,167 @@
+"""Loaders of the committed files of a run, and the check of all of them. They change nothing on disk."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dluxshera.inference._artifact_errors import CorruptArtifact, SchemaError
+from dluxshera.inference._artifact_json import decode_json
+from dluxshera.inference._artifact_manifest import (
+    generation_folder,
+    read,
+    read_manifest,
+    shelved_generations,
+)
+from dluxshera.inference._artifact_npz import decode_npz
+from dluxshera.inference._artifact_schema import check_meta, check_trace, check_version, refuse_newer
+
+RunPath = str | os.PathLike
+
+
+def load_trace(run_dir: RunPath) -> dict[str, np.ndarray]:
+    """Load ``loss (T,)``, ``theta (T, D)`` and the optional channels ``(T,)`` of a run.
+
+    Raises
+    ------
+    CorruptArtifact
+        If the file is missing or damaged.
+    SchemaError
+        If a newer schema wrote it or it is not a trace.
+    """
+    arrays = load_arrays(run_dir, "trace")
+    check_trace(arrays, str(Path(run_dir) / "trace.npz"))
+    return arrays
+
+
+def load_meta(run_dir: RunPath) -> dict:
+    """Load what says how to read theta and how the run was made. Raises as `load_trace` does."""
+    path = Path(run_dir) / "meta.json"
+    try:
+        meta = _load_mapping(path)
+    except CorruptArtifact:
+        _refuse_newer_meta(path)
+        raise
+    check_version(meta.get("artifact_schema"), str(path))
+    check_meta(meta, None, str(path))
+    return meta
+
+
+def load_summary(run_dir: RunPath) -> dict:
+    """Load what happened in a run. Raises as `load_trace` does."""
+    return _load_mapping(Path(run_dir) / "summary.json")
+
+
+def load_checkpoint(run_dir: RunPath, which: str = "best") -> dict[str, np.ndarray]:
+    """Load ``theta (D,)``, ``step ()``, ``loss ()`` and the engine's state of the best or the final step.
+
+    Raises
+    ------
+    ValueError
+        If `which` is neither ``"best"`` nor ``"final"``; else as `load_trace`.
+    """
+    if which not in ("best", "final"):
+        raise ValueError(f"Expected which to be 'best' or 'final', got {which!r}.")
+    return load_arrays(run_dir, f"checkpoint_{which}")
+
+
+def load_signals(run_dir: RunPath) -> dict[str, np.ndarray]:
+    """Load the stored signals, name (with unit) to array. Raises as `load_trace` does."""
+    return load_arrays(run_dir, "signals")
+
+
+def load_observation_arrays(run_dir: RunPath) -> dict[str, np.ndarray]:
+    """Load the arrays of the observation that was fitted. Raises as `load_trace` does."""
+    return load_arrays(run_dir, "observation")
+
+
+def load_diag_steps(run_dir: RunPath) -> list[dict]:
+    """Load the diagnostics, one mapping a recorded step. Raises as `load_trace` does."""
+    return _load(Path(run_dir) / "diag_steps.jsonl")
+
+
+def load_arrays(run_dir: RunPath, name: str) -> dict[str, np.ndarray]:
+    """Load the arrays of ``<name>.npz`` in a run directory.
+
+    Raises
+    ------
+    CorruptArtifact
+        If the file is missing or damaged.
+    SchemaError
+        If the run was saved without it, or by a newer schema.
+    """
+    file = f"{name}.npz"
+    return decode_npz(read(Path(run_dir), file), str(Path(run_dir) / file))
+
+
+def verify(run_dir: RunPath) -> list[str]:
+    """Give what is wrong with the committed files of a run, earlier generations too; empty if it is sound."""
+    return [problem for folder in _generations(Path(run_dir)) for problem in _problems(folder)]
+
+
+def newest_valid(run_dir: RunPath) -> Path:
+    """Give the folder of the newest generation without damage, for the loaders: the run's own if it is sound.
+
+    Raises
+    ------
+    CorruptArtifact
+        If no generation is sound.
+    """
+    folders = _generations(Path(run_dir))
+    found = next((folder for folder in folders if not _problems(folder)), None)
+    if found is None:
+        raise CorruptArtifact(f"{run_dir} has no sound generation: {' '.join(_problems(folders[0]))}")
+    return found
+
+
+def _generations(run_dir: Path) -> list[Path]:
+    return [run_dir, *(generation_folder(run_dir, number) for number in shelved_generations(run_dir))]
+
+
+def _refuse_newer_meta(path: Path) -> None:
+    # A file that says it is of a newer schema is better called new than damaged.
+    if path.is_file():
+        with open(path, "rb") as stream:
+            found = re.search(rb'"artifact_schema": *"(dluxshera-run-v\d+)"', stream.read(4096))
+        if found:
+            refuse_newer(found[1].decode(), str(path))
+
+
+def _load_mapping(path: Path) -> dict:
+    value = _load(path)
+    if not isinstance(value, dict):
+        raise SchemaError(f"Expected {path} to hold a JSON object, got {type(value).__name__}.")
+    return value
+
+
+def _load(path: Path) -> Any:
+    data = read(path.parent, path.name)
+    match path.suffix:
+        case ".npz":
+            return decode_npz(data, str(path))
+        case ".jsonl":
+            return [decode_json(line, str(path)) for line in data.splitlines()]
+    return decode_json(data, str(path))
+
+
+def _problems(folder: Path) -> list[str]:
+    try:
+        names = read_manifest(folder).files
+    except (CorruptArtifact, SchemaError) as error:
+        return [str(error)]
+    found = [_problem(folder, name) for name in sorted({*names, "trace.npz", "meta.json", "summary.json"})]
+    return [problem for problem in found if problem]
+
+
+def _problem(folder: Path, name: str) -> str | None:
+    loaders = {"trace.npz": load_trace, "meta.json": load_meta, "summary.json": load_summary}
+    try:
+        if name in loaders:
+            loaders[name](folder)
+        else:
+            _load(folder / name)
+    except (CorruptArtifact, SchemaError) as error:
+        return str(error)
+    return None

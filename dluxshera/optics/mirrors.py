@@ -1,0 +1,93 @@
+"""The two mirrors: what each adds to the wavefront, and where its stop lies."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..params import Model, buffer, param, static
+from .apertures import pixel_centres, soft_circle
+from .zernikes import zernike_sum
+
+_NANOMETRE = 1e-9
+
+
+def _noll_labels(mirror) -> list[str]:
+    return [f"Z{j}" for j in mirror.noll_indices]
+
+
+def nonzero(value) -> str | None:
+    """Validator of a focal length."""
+    return None if np.all(np.asarray(value) != 0) else "a focal length is not zero"
+
+
+def _diameter(symbol: str):
+    return param("m", "Clear diameter.", symbol=symbol, bounds=(1e-4, None))
+
+
+def _focal_length(symbol: str):
+    return param("m", "Focal length; negative for a convex mirror.", symbol=symbol, validator=nonzero)
+
+
+def _zernikes(symbol: str, doc: str):
+    return param("nm", doc, symbol=symbol, shape=("noll_indices",), element_labels=_noll_labels)
+
+
+class PrimaryMirror(Model):
+    """The entrance pupil: its mask, aberrations and map, on the pupil grid.
+
+    The pupil grid spans the diameter, so that scaling the diameter scales the obscuration and struts with it.
+    """
+
+    diameter: Float[Array, ""] = _diameter("D_1")
+    focal_length: Float[Array, ""] = _focal_length("f_1")
+    zernike_coeffs_nm: Float[Array, " k"] = _zernikes(
+        "a_1", "Noll Zernike coefficients of the wavefront, unit RMS over the full circle."
+    )
+    transmission: Float[Array, "n n"] = buffer("Amplitude transmission of the pupil.")
+    noll_indices: tuple[int, ...] = static("Noll index of each Zernike coefficient.")
+    wavefront_error_m: Float[Array, "n n"] | None = buffer("Wavefront error map.", unit="m", optional=True)
+
+    def wavefront(self) -> Float[Array, "n n"]:
+        """Optical path difference (n, n), metres. Zernikes are zero beyond the unit circle, as in dLux."""
+        u = 2 * pixel_centres(self.transmission.shape[0])
+        inside = jnp.asarray(np.hypot(u[:, None], u[None, :]) <= 1)
+        u = jnp.asarray(u, self.diameter.dtype)
+        error = jnp.where(inside, zernike_sum(self.zernike_coeffs_nm * _NANOMETRE, self.noll_indices, u, u), 0.0)
+        return error if self.wavefront_error_m is None else error + self.wavefront_error_m
+
+
+class SecondaryMirror(Model):
+    """A mirror after the pupil: a circular stop, aberrations and a map over its own diameter."""
+
+    diameter: Float[Array, ""] = _diameter("D_2")
+    focal_length: Float[Array, ""] = _focal_length("f_2")
+    zernike_coeffs_nm: Float[Array, " k"] = _zernikes(
+        "a_2", "Noll Zernike coefficients of the wavefront, unit RMS over the mirror's own full circle."
+    )
+    noll_indices: tuple[int, ...] = static("Noll index of each Zernike coefficient.")
+    wavefront_error_m: Float[Array, "q q"] | None = buffer(
+        "Wavefront error map over the mirror's own diameter.", unit="m", optional=True
+    )
+
+    def surface(
+        self, x: Float[Array, " m"], y: Float[Array, " m"], edge: Float[Array, ""]
+    ) -> tuple[Float[Array, "m m"], Float[Array, "m m"]]:
+        """Stop transmission and optical path difference (metres) at columns `x` and rows `y` on the mirror (metres).
+
+        `edge` is the width of the stop's soft edge, in metres on the mirror.
+        """
+        radius = self.diameter / 2
+        error = zernike_sum(self.zernike_coeffs_nm * _NANOMETRE, self.noll_indices, x / radius, y / radius)
+        if self.wavefront_error_m is not None:
+            error = error + self._map(x, y)
+        return soft_circle(x, y, radius, edge), error
+
+    def _map(self, x: Float[Array, " m"], y: Float[Array, " m"]) -> Float[Array, "m m"]:
+        """Bilinear interpolation of the map, as two products with hat-function weights; zero outside it."""
+        npix = self.wavefront_error_m.shape[0]
+        rows, columns = (npix * c / self.diameter + (npix - 1) / 2 for c in (y, x))
+        return _hats(rows, npix) @ self.wavefront_error_m @ _hats(columns, npix).T
+
+
+def _hats(position: Float[Array, " m"], npix: int) -> Float[Array, "m npix"]:
+    return jnp.clip(1 - jnp.abs(position[:, None] - jnp.arange(npix)), 0, None)

@@ -1,0 +1,33 @@
+"""Parameters as leaves of the module tree: declaration, access by path, θ-space, saving."""
+
+from .access import get_value as get_value
+from .access import replace_paths as replace_paths
+from .access import set_values as set_values
+from .bijectors import Identity as Identity
+from .bijectors import Interval as Interval
+from .bijectors import Log as Log
+from .bijectors import Softplus as Softplus
+from .checks import validate as validate
+from .derived import DerivedEditError as DerivedEditError
+from .derived import derived as derived
+from .describe import Description as Description
+from .describe import describe as describe
+from .fields import buffer as buffer
+from .fields import param as param
+from .fields import static as static
+from .index_map import IndexEntry as IndexEntry
+from .index_map import IndexMap as IndexMap
+from .model import Model as Model
+from .paths import UnknownPathError as UnknownPathError
+from .paths import parameter_mask as parameter_mask
+from .paths import parameter_paths as parameter_paths
+from .paths import spec_of as spec_of
+from .priors import LogNormal as LogNormal
+from .priors import Normal as Normal
+from .priors import TruncatedNormal as TruncatedNormal
+from .priors import Uniform as Uniform
+from .spec import ParameterError as ParameterError
+from .spec import ParamSpec as ParamSpec
+from .theta import ThetaSpace as ThetaSpace
+from .values_file import load_values as load_values
+from .values_file import save_values as save_values

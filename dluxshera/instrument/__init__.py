@@ -1,0 +1,16 @@
+"""Instruments: source, optics and detector in one image; observations, simulated and read."""
+
+from .detector import Detector as Detector
+from .instrument import Instrument as Instrument
+from .observation import Observation as Observation
+from .photon_budget import PhotonBudget as PhotonBudget
+from .photon_budget import clear_area as clear_area
+from .photon_budget import photon_budget as photon_budget
+from .saturation import SaturationWarning as SaturationWarning
+from .simulate import simulate as simulate
+from .source import BinarySource as BinarySource
+from .spectrum import SpectralTable as SpectralTable
+from .spectrum import blackbody_photons as blackbody_photons
+from .spectrum import gauss_legendre_band as gauss_legendre_band
+from .spectrum import read_table as read_table
+from .spectrum import spectral_weights as spectral_weights

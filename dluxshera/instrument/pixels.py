@@ -8,6 +8,7 @@ enough, the samples at pixel centres determine the intensity everywhere, and the
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -41,9 +42,8 @@ def filter_taps(oversample: int, derivative: int) -> np.ndarray:
 
 def correlate(image: Float[Array, "ny nx"], taps: np.ndarray, axis: int) -> Float[Array, "my mx"]:
     """Weighted sum of shifted images along `axis`, which shortens by the number of taps less one."""
-    length = image.shape[axis] - len(taps) + 1
-    window = (lambda k: image[k : k + length, :]) if axis == 0 else (lambda k: image[:, k : k + length])
-    return sum(tap * window(k) for k, tap in enumerate(taps))
+    kernel = jnp.asarray(taps, image.dtype).reshape((1, 1, -1, 1) if axis == 0 else (1, 1, 1, -1))
+    return jax.lax.conv_general_dilated(image[None, None], kernel, (1, 1), "VALID")[0, 0]
 
 
 def integrate_pixels(

@@ -11,8 +11,10 @@ joins two planes. Three facts make the chain cheap:
 * The transfer function has modulus one, so the field of the last mirror is transformed to focus directly.
 """
 
+import functools
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
@@ -23,44 +25,43 @@ TAPER_START = 0.65  # the part of the kept band that is passed unchanged; beyond
 
 
 class Lattice(NamedTuple):
-    """Samples of a field after the pupil: `band` samples across a period of `pad` pupil pixels.
+    """Samples of a field after the pupil: `band_npix` samples across a period of `pad_npix` pupil pixels.
 
-    Attributes
-    ----------
-    x : Array (band,), metres
-        Sample positions, the same along rows and columns; the period is wrapped around the pupil.
-    frequency : Array (band,), 1/metres
-        Their discrete frequencies, in FFT order.
+    With `band_npix` equal to `pad_npix` the samples are pupil pixels, and the whole band is kept.
     """
 
-    x: Float[Array, " band"]
-    frequency: Float[Array, " band"]
+    pupil_npix: int
+    pad_npix: int
+    band_npix: int
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Sample positions (band_npix,) in pupil pixels from the axis; the period is wrapped around the pupil."""
+        steps = np.arange(self.band_npix) * (self.pad_npix / self.band_npix)
+        wrapped = np.where(steps > (self.pupil_npix + self.pad_npix) / 2, steps - self.pad_npix, steps)
+        return wrapped - (self.pupil_npix - 1) / 2
+
+    @property
+    def harmonics(self) -> np.ndarray:
+        """Integer frequencies (band_npix,) in cycles per period, in FFT order."""
+        return np.fft.fftfreq(self.band_npix, 1 / self.band_npix).astype(int)
 
 
-def lattice(pupil_npix: int, pad_npix: int, band_npix: int, diameter: Float[Array, ""]) -> Lattice:
-    """Lattice of `band_npix` samples over `pad_npix` pupil pixels, for a pupil of `diameter` metres."""
-    steps = np.arange(band_npix) * (pad_npix / band_npix)
-    steps = np.where(steps > (pupil_npix + pad_npix) / 2, steps - pad_npix, steps)
-    pixel = diameter / pupil_npix
-    frequency = np.fft.fftfreq(band_npix, 1 / band_npix) / pad_npix
-    return Lattice(pixel * (steps - (pupil_npix - 1) / 2), jnp.asarray(frequency) / pixel)
-
-
-def taper(pad_npix: int, band_npix: int) -> np.ndarray:
+def taper(grid: Lattice) -> np.ndarray:
     """Smooth edge (band_npix,) of a cropped band, in FFT order; ones where nothing is cropped."""
-    if band_npix == pad_npix:
-        return np.ones(band_npix)
-    distance = np.abs(np.fft.fftfreq(band_npix)) * 2
+    if grid.band_npix == grid.pad_npix:
+        return np.ones(grid.band_npix)
+    distance = np.abs(grid.harmonics) * 2 / grid.band_npix
     t = np.clip((distance - TAPER_START) / (1 - TAPER_START), 1e-12, 1 - 1e-12)
     rise, fall = np.exp(-1 / t), np.exp(-1 / (1 - t))
     return fall / (rise + fall)
 
 
-def band_spectrum(field: Complex[Array, "n n"], pad_npix: int, band_npix: int) -> Complex[Array, "band band"]:
-    """Spectrum of a pupil field padded to `pad_npix`, cropped to `band_npix` frequencies per axis, in FFT order."""
-    kept = np.fft.fftfreq(band_npix, 1 / band_npix).astype(int) % pad_npix
-    rows = jnp.fft.fft(field, pad_npix, axis=1)[:, kept]
-    return jnp.fft.fft(rows, pad_npix, axis=0)[kept, :]
+def band_spectrum(field: Complex[Array, "n n"], grid: Lattice) -> Complex[Array, "m m"]:
+    """Spectrum of a pupil field padded to the period, cropped to the band, in FFT order."""
+    kept = grid.harmonics % grid.pad_npix
+    rows = jnp.fft.fft(field, grid.pad_npix, axis=1)[:, kept]
+    return jnp.fft.fft(rows, grid.pad_npix, axis=0)[kept, :]
 
 
 def transfer_function(
@@ -74,16 +75,47 @@ def matrix_product(a: Complex[Array, "... n k"], b: Complex[Array, "... k m"]) -
     """Complex matrix product by three real ones, which a CPU runs faster than the complex one."""
     real, imag = a.real @ b.real, a.imag @ b.imag
     mixed = (a.real + a.imag) @ (b.real + b.imag)
-    return jnp.asarray(real - imag + 1j * (mixed - real - imag))
+    return jax.lax.complex(real - imag, mixed - real - imag)
 
 
-def focal_kernel(
-    x: Float[Array, " m"], xi: Float[Array, " n"], wavelength: Float[Array, ""], focal_length: Float[Array, ""]
-) -> Complex[Array, "n m"]:
-    """Kernel exp(-i k xi x / focal_length) from positions `x` to detector positions `xi` (all metres)."""
-    return phasor((-2 * jnp.pi / (wavelength * focal_length)) * xi[:, None] * x[None, :])
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def focal_field(
+    field: Complex[Array, "s m m"], phase_step: Float[Array, ""], grid: Lattice, npix: int
+) -> Complex[Array, "s n n"]:
+    """Matrix Fourier transform to `npix` x `npix` focal points: sum of field exp(-2 pi i phase_step xi x).
 
-
-def focal_field(field: Complex[Array, "... m m"], kernel: Complex[Array, "n m"]) -> Complex[Array, "... n n"]:
-    """Matrix Fourier transform of a field to the square grid of `focal_kernel`."""
+    Parameters
+    ----------
+    field : Array (s, band_npix, band_npix)
+        On the lattice `grid`.
+    phase_step : Array ()
+        Cycles per pupil pixel and focal point: pixel * pitch / (wavelength * focal length).
+    grid : Lattice
+    npix : int
+        Focal points per side, centred on the axis.
+    """
+    kernel = _focal_kernel(phase_step, grid, npix)
     return matrix_product(matrix_product(kernel, field), kernel.T)
+
+
+@focal_field.defjvp
+def _focal_field_jvp(grid, npix, primals, tangents):
+    """The step is one number, so its derivative costs three products once, however many tangents there are."""
+    (field, phase_step), (field_dot, step_dot) = primals, tangents
+    kernel, steps = _focal_kernel(phase_step, grid, npix), jnp.asarray(grid.steps, phase_step.dtype)
+    points = jnp.asarray(_centred(npix), phase_step.dtype)
+    half = matrix_product(kernel, field)
+    by_rows = points[:, None] * matrix_product(matrix_product(kernel, field * steps[:, None]), kernel.T)
+    by_columns = matrix_product(half * steps, kernel.T) * points
+    slope = -2j * jnp.pi * (by_rows + by_columns)
+    moved = matrix_product(matrix_product(kernel, field_dot), kernel.T)
+    return matrix_product(half, kernel.T), moved + step_dot * slope
+
+
+def _focal_kernel(phase_step: Float[Array, ""], grid: Lattice, npix: int) -> Complex[Array, "n m"]:
+    cycles = jnp.asarray(np.outer(_centred(npix), grid.steps), phase_step.dtype)
+    return phasor(-2 * jnp.pi * phase_step * cycles)
+
+
+def _centred(npix: int) -> np.ndarray:
+    return np.arange(npix) - (npix - 1) / 2

@@ -129,7 +129,7 @@ def sampling_problems(telescope, stars, pixel_pitch, margin_npix: int) -> list[s
         _pixel_problem(telescope, intensity_cutoff(diameter, pitch, shortest, focal_length)),
         _wavelength_problem(wavelengths, telescope.psf_npix * pitch / focal_length / 2, diameter),
     )
-    return [problem for problem in found if problem]
+    return [f"Sampling: {problem}." for problem in found if problem]
 
 
 def _band_problem(telescope, shortest: float, pixel: float, reach: float) -> str | None:

@@ -11,7 +11,9 @@ from jaxtyping import Array, Complex, Float
 from ..params import Model
 from .mirrors import PrimaryMirror, SecondaryMirror
 from .phasor import phasor
-from .propagation import Lattice, band_spectrum, focal_field, focal_kernel, lattice, taper, transfer_function
+from .propagation import Lattice, band_spectrum, focal_field, taper, transfer_function
+
+STOP_EDGE = 1.5  # width of a stop's soft edge, in samples
 
 
 class Stars(NamedTuple):
@@ -45,13 +47,6 @@ class Focus(NamedTuple):
     height: Float[Array, ""]
     detector_distance: Float[Array, ""]
     back_focal_distance: Float[Array, ""]
-
-
-class _Surfaces(NamedTuple):
-    """Stop and optical path difference of each surface, as seen by each star."""
-
-    stops: list[Float[Array, "s m m"]]
-    errors: list[Float[Array, "s m m"]]
 
 
 class AbstractTelescope(Model):
@@ -111,52 +106,52 @@ class AbstractTelescope(Model):
         Array (npix, npix)
             |field|^2 times the cell's area; the sum over all space is the photons let through.
         """
-        grid = lattice(self.pupil_npix, self.pad_npix, self.band_npix, self.m1.diameter)
+        grid = Lattice(self.pupil_npix, self.pad_npix, self.band_npix)
         focus, surfaces = self.focus(), self.surfaces()
-        wavefront = self.m1.wavefront()
-        achromatic = self._achromatic(stars, grid, surfaces)
-        xi = pixel_pitch * (jnp.arange(npix) - (npix - 1) / 2)
+        wavefront, pixel = self.m1.wavefront(), self.m1.diameter / self.pupil_npix
+        stops, errors = self._seen_surfaces(stars, grid, surfaces)
 
         def add_wavelength(image, inputs):
             wavelength, photons = inputs
-            field = self._at_last_plane(wavelength, wavefront, grid, surfaces, achromatic)
-            field = field * _tilts(stars.positions, grid.x, focus, wavelength)
-            focal_length = focus.detector_distance / focus.height
-            focal = focal_field(field, focal_kernel(grid.x, xi, wavelength, focal_length))
-            scale = (pixel_pitch * self.m1.diameter / (self.pupil_npix * wavelength * focal_length)) ** 2
-            return image + scale * jnp.tensordot(photons, focal.real**2 + focal.imag**2, 1), None
+            field = self._at_last_plane(wavelength, wavefront, grid, surfaces, stops, errors)
+            field = field * _tilts(stars.positions, pixel * grid.steps, focus, wavelength)
+            phase_step = pixel * pixel_pitch * focus.height / (wavelength * focus.detector_distance)
+            focal = focal_field(field, phase_step, grid, npix)
+            photons_per_cell = jnp.tensordot(photons * phase_step**2, focal.real**2 + focal.imag**2, 1)
+            return image + photons_per_cell, None
 
-        start = jnp.zeros((npix, npix), xi.dtype)
+        start = jnp.zeros((npix, npix), wavefront.dtype)
         image, _ = jax.lax.scan(add_wavelength, start, (stars.wavelengths, stars.photons.T))
         return self.throughput * image
 
-    def _achromatic(self, stars: Stars, grid: Lattice, surfaces: tuple[Surface, ...]) -> _Surfaces:
-        """Surfaces seen by each star: their coordinates move by the star's angle times the distance travelled."""
+    def _seen_surfaces(self, stars: Stars, grid: Lattice, surfaces: tuple[Surface, ...]):
+        """Stop and path difference of each surface for each star, achromatic.
+
+        A star at an angle sees a surface displaced by the angle times the distance travelled.
+        """
+        pixel = self.m1.diameter / self.pupil_npix
         stops, errors, travelled = [], [], 0.0
         for surface in surfaces:
             travelled = travelled + surface.distance
-            edge = 1.5 * jnp.abs(surface.height) * self.m1.diameter * self.pad_npix / (self.pupil_npix * self.band_npix)
-
-            def seen(angle, surface=surface, travelled=travelled, edge=edge):
-                x, y = (surface.height * (grid.x + travelled * angle[axis]) for axis in (0, 1))
-                return surface.mirror.surface(x, y, edge)
-
-            stop, error = jax.vmap(seen)(stars.positions)
+            centres = surface.height * travelled * stars.positions
+            lattice = surface.height * pixel * grid.steps
+            edge = STOP_EDGE * jnp.abs(surface.height) * pixel * (grid.pad_npix / grid.band_npix)
+            see = lambda centre, s=surface, x=lattice, e=edge: s.mirror.surface(x + centre[0], x + centre[1], e)  # noqa: E731
+            stop, error = jax.vmap(see)(centres)
             stops.append(stop)
             errors.append(error)
-        return _Surfaces(stops, errors)
+        return stops, errors
 
-    def _at_last_plane(self, wavelength, wavefront, grid, surfaces, achromatic) -> Complex[Array, "s m m"]:
-        """Field at the last mirror, one for each star (one for all of them where no surface tells them apart)."""
-        spectrum = band_spectrum(self.pupil_field(wavelength, wavefront), self.pad_npix, self.band_npix)
-        edge = jnp.asarray(taper(self.pad_npix, self.band_npix), wavefront.dtype)
-        field = jnp.fft.ifft2(spectrum * edge[:, None] * edge[None, :])[None] if not surfaces else None
-        for index, surface in enumerate(surfaces):
-            step = transfer_function(grid.frequency, wavelength, surface.distance) * (edge if index == 0 else 1.0)
-            field = jnp.fft.ifft2(spectrum * step[:, None] * step[None, :])
-            field = achromatic.stops[index] * phasor(2 * jnp.pi / wavelength * achromatic.errors[index]) * field
-            spectrum = jnp.fft.fft2(field) if index + 1 < len(surfaces) else None
-        return field
+    def _at_last_plane(self, wavelength, wavefront, grid, surfaces, stops, errors) -> Complex[Array, "s m m"]:
+        """Field at the last plane, one for each star (a single one where no surface tells them apart)."""
+        wavenumber, edge = 2 * jnp.pi / wavelength, jnp.asarray(taper(grid), wavefront.dtype)
+        spectrum = band_spectrum(self.pupil_field(wavelength, wavefront), grid) * (edge[:, None] * edge)
+        frequency = jnp.asarray(grid.harmonics / grid.pad_npix) * self.pupil_npix / self.m1.diameter
+        for surface, stop, error in zip(surfaces, stops, errors, strict=True):
+            step = transfer_function(frequency, wavelength, surface.distance)
+            field = jnp.fft.ifft2(spectrum * (step[:, None] * step)) * (stop * phasor(wavenumber * error))
+            spectrum = jnp.fft.fft2(field)
+        return field if surfaces else jnp.fft.ifft2(spectrum)[None]
 
 
 def _tilts(positions, x, focus: Focus, wavelength) -> Complex[Array, "s m m"]:
@@ -165,4 +160,3 @@ def _tilts(positions, x, focus: Focus, wavelength) -> Complex[Array, "s m m"]:
     defocus = 0.5 * focus.height**2 * (1 / focus.detector_distance - 1 / focus.back_focal_distance)
     axes = [phasor(wavenumber * (positions[:, axis, None] * x + defocus * x**2)) for axis in (0, 1)]
     return axes[1][:, :, None] * axes[0][:, None, :]
-

@@ -1,0 +1,112 @@
+"""Engines: how a fit moves. An engine sees a function of a vector, and keeps its state in plain arrays."""
+
+import abc
+import enum
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+class FitResult(enum.StrEnum):
+    """How a fit ended."""
+
+    RUNNING = "running"
+    CONVERGED = "converged"
+    STEP_LIMIT = "step limit reached"
+    STALLED = "no step lowers the loss"
+    INTERRUPTED = "interrupted"
+
+
+class EngineState(eqx.Module):
+    """Where a fit is: plain arrays, so that they can be saved and resumed from.
+
+    Attributes
+    ----------
+    theta : Array (D,)
+    loss : Array ()
+    step : Array () of int
+        Tries so far; -1 before the start has been evaluated.
+    grad_norm, step_norm : Array ()
+        Of the gradient at θ and of the last try, in the engine's own metric.
+    accepted : Array () of bool
+        Whether the last try was taken.
+    rejections : Array () of int
+        Tries refused in a row.
+    converged : Array () of bool
+    information : Array (D, D), optional
+        Curvature of the loss at θ, priors included, where the engine knows it.
+    memory : pytree of arrays
+        The engine's own.
+    """
+
+    theta: Float[Array, " D"]
+    loss: Float[Array, ""]
+    step: Int[Array, ""]
+    grad_norm: Float[Array, ""]
+    step_norm: Float[Array, ""]
+    accepted: Bool[Array, ""]
+    rejections: Int[Array, ""]
+    converged: Bool[Array, ""]
+    information: Float[Array, "D D"] | None
+    memory: Any
+
+
+def initial_state(theta: Float[Array, " D"], information: Any, memory: Any) -> EngineState:
+    """State before the start has been evaluated."""
+    unknown, no = jnp.asarray(jnp.inf, theta.dtype), jnp.asarray(False)
+    zero, none = jnp.zeros((), theta.dtype), jnp.asarray(0)
+    return EngineState(theta, unknown, none - 1, unknown, zero, no, none, no, information, memory)
+
+
+class AbstractEngine(eqx.Module):
+    """One way to lower a loss, by pure functions.
+
+    The first step evaluates the start and moves nowhere, so that one compiled function does everything.
+    """
+
+    max_steps: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def init(self, theta: Float[Array, " D"]) -> EngineState:
+        """State before the start has been evaluated; cheap."""
+
+    @abc.abstractmethod
+    def step(self, objective: Any, state: EngineState) -> EngineState:
+        """State after one try, taken or not."""
+
+
+def check_max_steps(max_steps: int) -> None:
+    """Raise ValueError unless the step limit is a positive whole number."""
+    if not isinstance(max_steps, int) or max_steps < 1:
+        raise ValueError(f"Expected max_steps of 1 or more, got {max_steps!r}.")
+
+
+def run_simple_gd(
+    loss: Any, theta: Float[Array, " D"], learning_rate: Float[Array, ""], num_steps: int
+) -> tuple[Float[Array, " T"], Float[Array, "T D"]]:
+    """Plain gradient descent with one learning rate: theta <- theta - learning_rate * gradient.
+
+    Parameters
+    ----------
+    loss : callable
+        Of θ; returns a scalar.
+    theta : Array (D,)
+    learning_rate : float, in units of θ^2 per loss
+    num_steps : int
+
+    Returns
+    -------
+    losses (T,), thetas (T, D)
+        With T = num_steps + 1; row 0 is the start.
+    """
+    value_and_grad = jax.value_and_grad(loss)
+
+    def advance(here, _):
+        value, gradient = value_and_grad(here)
+        return here - learning_rate * gradient, (value, here)
+
+    last, (losses, thetas) = jax.lax.scan(advance, theta, length=num_steps)
+    return jnp.append(losses, loss(last)), jnp.concatenate([thetas, last[None]])

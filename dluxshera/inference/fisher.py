@@ -1,0 +1,102 @@
+"""Expected Fisher information, its inverse, and what it cannot see."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+RANK_TOLERANCE = 1e-13  # eigenvalues of the unit-diagonal information below this are not told from zero
+
+
+@eqx.filter_jit
+def fisher_information(objective: Any, theta: Float[Array, " D"]) -> Float[Array, "D D"]:
+    """Expected information J^T W J of the likelihood about θ; priors are not in it.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : Array (D,)
+
+    Returns
+    -------
+    Array (D, D)
+        In units of 1/θ^2.
+    """
+    return objective.expansion(theta).information
+
+
+class Spectrum(NamedTuple):
+    """Eigenvalues (ascending) and eigenvectors of the information scaled to a unit diagonal, and that scale."""
+
+    values: Float[Array, " D"]
+    vectors: Float[Array, "D D"]
+    scale: Float[Array, " D"]
+
+    @property
+    def seen(self):
+        """Which eigenvectors the data constrain, shape (D,)."""
+        return self.values > RANK_TOLERANCE * self.values.shape[0]
+
+
+def scaled_spectrum(information: Float[Array, "D D"]) -> Spectrum:
+    """Spectrum of an information matrix after scaling each parameter by its own sensitivity."""
+    diagonal = jnp.diagonal(information)
+    scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0)), 0.0)
+    values, vectors = jnp.linalg.eigh(scale[:, None] * information * scale)
+    return Spectrum(values, vectors, scale)
+
+
+def covariance(information: Float[Array, "D D"]) -> Float[Array, "D D"]:
+    """Inverse of an information matrix; infinite variance for what it does not constrain.
+
+    A direction without information is never hidden by a pseudo-inverse: every parameter that takes part in one
+    has an infinite variance and zero covariances.
+    """
+    values, vectors, scale = spectrum = scaled_spectrum(information)
+    seen = spectrum.seen
+    inverse = (vectors * jnp.where(seen, 1 / jnp.where(seen, values, 1.0), 0.0)) @ vectors.T
+    lost = (scale == 0) | (jnp.sum(jnp.where(seen, 0.0, vectors**2), axis=1) > 1e-6)
+    finite = scale[:, None] * inverse * scale
+    blank = jnp.where(lost[:, None] | lost[None, :], 0.0, finite)
+    return jnp.where(jnp.diag(lost), jnp.inf, blank)
+
+
+class Identifiability(NamedTuple):
+    """What a fit cannot determine.
+
+    Attributes
+    ----------
+    dead : tuple of str
+        Labels of parameters to which the image does not respond at all.
+    degenerate : tuple of tuple of str
+        Labels that take part in each combination the image does not respond to.
+    condition : float
+        Ratio of the largest to the smallest eigenvalue, after scaling, of what is left.
+    """
+
+    dead: tuple[str, ...]
+    degenerate: tuple[tuple[str, ...], ...]
+    condition: float
+
+    def __str__(self) -> str:
+        lines = [f"{label}: the image does not respond to it; freeze it or give it a prior." for label in self.dead]
+        lines += [f"{' + '.join(c)}: only other combinations are seen; freeze one." for c in self.degenerate]
+        return "\n".join(lines)
+
+
+def identifiability(information: Float[Array, "D D"], labels: tuple[str, ...]) -> Identifiability:
+    """Name dead parameters and degenerate combinations of an information matrix (D, D)."""
+    diagonal = np.diagonal(np.asarray(information))
+    alive = np.flatnonzero(diagonal > 0)
+    dead = tuple(label for label, value in zip(labels, diagonal, strict=True) if not value > 0)
+    if not alive.size:
+        return Identifiability(dead, (), np.inf)
+    spectrum = scaled_spectrum(jnp.asarray(information)[np.ix_(alive, alive)])
+    seen, vectors = np.asarray(spectrum.seen), np.asarray(spectrum.vectors)
+    degenerate = tuple(
+        tuple(labels[alive[i]] for i in np.flatnonzero(np.abs(vectors[:, k]) > 0.05)) for k in np.flatnonzero(~seen)
+    )
+    values = np.asarray(spectrum.values)[seen]
+    return Identifiability(dead, degenerate, float(values[-1] / values[0]))

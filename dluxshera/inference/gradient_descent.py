@@ -1,0 +1,65 @@
+"""Plain gradient descent as an engine."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .engines import AbstractEngine, EngineState, check_max_steps, initial_state
+
+
+class SimpleGD(AbstractEngine):
+    """theta <- theta - learning_rate * gradient: one rate, nothing else.
+
+    Parameters
+    ----------
+    max_steps : int
+    learning_rate : float, optional
+        By default one over the largest eigenvalue of the information at the start, the largest rate that is
+        stable there.
+    tolerance : float
+        Converged when the predicted gain of the next step, half rate times gradient squared, is below this.
+    """
+
+    max_steps: int = eqx.field(static=True, default=500)
+    learning_rate: float | None = None
+    tolerance: float = 1e-8
+
+    def __check_init__(self):
+        check_max_steps(self.max_steps)
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise ValueError(f"Expected learning_rate above zero, got {self.learning_rate}.")
+
+    def init(self, theta: Float[Array, " D"]) -> EngineState:
+        """Rate and gradient are found by the first step."""
+        return initial_state(theta, None, (jnp.zeros((), theta.dtype), jnp.zeros_like(theta)))
+
+    def step(self, objective: Any, state: EngineState) -> EngineState:
+        """One step down the gradient; a step to a loss that is not finite is refused."""
+        rate, gradient = state.memory
+        move = rate * gradient
+        loss, slope = jax.value_and_grad(objective.loss)(state.theta - move)
+        accepted = (jnp.isfinite(loss) & jnp.all(jnp.isfinite(slope))) | (state.step < 0)
+        rate = jax.lax.cond(state.step < 0, lambda: self._rate(objective, state.theta), lambda: rate)
+        pick = lambda new, old: jnp.where(accepted, new, old)  # noqa: E731
+        norm = jnp.linalg.norm(pick(slope, gradient))
+        return EngineState(
+            theta=pick(state.theta - move, state.theta),
+            loss=pick(loss, state.loss),
+            step=state.step + 1,
+            grad_norm=norm,
+            step_norm=jnp.linalg.norm(move),
+            accepted=accepted,
+            rejections=pick(0, state.rejections + 1),
+            converged=0.5 * rate * norm**2 < self.tolerance,
+            information=None,
+            memory=(rate, pick(slope, gradient)),
+        )
+
+    def _rate(self, objective: Any, theta: Float[Array, " D"]) -> Float[Array, ""]:
+        if self.learning_rate is not None:
+            return jnp.asarray(self.learning_rate, theta.dtype)
+        expansion = objective.expansion(theta)
+        return 1 / jnp.linalg.eigvalsh(expansion.information + expansion.prior_information)[-1]

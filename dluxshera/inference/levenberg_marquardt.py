@@ -1,0 +1,129 @@
+"""Levenberg-Marquardt as Fisher scoring."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import optimistix as optx
+from jaxtyping import Array, Bool, Float
+
+from .engines import AbstractEngine, EngineState, check_max_steps, initial_state
+from .fisher import scaled_spectrum
+
+
+class _Memory(NamedTuple):
+    """Whitening fixed at the start (D, D), trust-region step size, and the gradient at the present θ, whitened."""
+
+    whiten: Float[Array, "D D"]
+    step_size: Float[Array, ""]
+    gradient: Float[Array, " D"]
+
+
+class LevenbergMarquardt(AbstractEngine):
+    """Damped Newton steps with the expected information in place of the Hessian.
+
+    Works in coordinates whitened by the information at the start, where one unit is one standard deviation and
+    the damping treats all directions alike. A step costs one set of forward derivatives, which give
+    gradient and information together; a rejected one costs a forward evaluation.
+
+    Parameters
+    ----------
+    max_steps : int
+        Most tries, rejected ones included.
+    tolerance : float
+        Converged when the next full step is shorter than this many standard deviations.
+    damping : float
+        At the start, relative to the unit curvature of whitened coordinates.
+    """
+
+    max_steps: int = eqx.field(static=True, default=50)
+    tolerance: float = 1e-4
+    damping: float = 1e-6
+
+    def __check_init__(self):
+        check_max_steps(self.max_steps)
+        if not (self.tolerance > 0 and self.damping > 0):
+            raise ValueError(f"Expected tolerance and damping above zero, got {self.tolerance} and {self.damping}.")
+
+    def init(self, theta: Float[Array, " D"]) -> EngineState:
+        """No whitening yet: the first step moves nowhere and finds it."""
+        blank = jnp.zeros((theta.shape[0],) * 2, theta.dtype)
+        memory = _Memory(blank, jnp.asarray(1 / self.damping, theta.dtype), jnp.zeros_like(theta))
+        return initial_state(theta, blank, memory)
+
+    def step(self, objective: Any, state: EngineState) -> EngineState:
+        """Try one damped step; take it where it lowers the loss by enough of what was predicted."""
+        move = _damped_newton(state)
+        theta = state.theta + state.memory.whiten @ move
+        loss = objective.loss(theta)
+        step_size, accepted = _trust(state, move, loss)
+        tried = EngineState(
+            theta=jnp.where(accepted, theta, state.theta),
+            loss=jnp.where(accepted, loss, state.loss),
+            step=state.step + 1,
+            grad_norm=state.grad_norm,
+            step_norm=jnp.linalg.norm(move),
+            accepted=accepted,
+            rejections=jnp.where(accepted, 0, state.rejections + 1),
+            converged=state.converged,
+            information=state.information,
+            memory=state.memory._replace(step_size=step_size),
+        )
+        return jax.lax.cond(accepted, lambda s: self._expanded(objective, s), lambda s: s, tried)
+
+    def _expanded(self, objective: Any, state: EngineState) -> EngineState:
+        """With gradient, curvature and convergence at the present θ; at the start, the whitening too."""
+        expansion = objective.expansion(state.theta)
+        information = expansion.information + expansion.prior_information
+        whiten = jnp.where(state.step == 0, _whitening(information), state.memory.whiten)
+        gradient = whiten.T @ expansion.gradient
+        newton = lx.linear_solve(_curvature(information, whiten, 1e-12), gradient, lx.Cholesky()).value
+        return eqx.tree_at(
+            lambda s: (s.grad_norm, s.converged, s.information, s.memory),
+            state,
+            (
+                jnp.linalg.norm(gradient),
+                jnp.linalg.norm(newton) < self.tolerance,
+                information,
+                _Memory(whiten, state.memory.step_size, gradient),
+            ),
+        )
+
+
+def _whitening(information: Float[Array, "D D"]) -> Float[Array, "D D"]:
+    """Columns of unit information; zeros for directions without any, which are thereby held."""
+    values, vectors, scale = spectrum = scaled_spectrum(information)
+    seen = spectrum.seen
+    return scale[:, None] * vectors * jnp.where(seen, 1 / jnp.sqrt(jnp.where(seen, values, 1.0)), 0.0)
+
+
+def _curvature(information, whiten, floor: float) -> lx.AbstractLinearOperator:
+    """Whitened information; one for held directions, and `floor` more than zero for the others."""
+    held = jnp.where(jnp.any(whiten != 0, axis=0), floor, 1.0)
+    return lx.MatrixLinearOperator(whiten.T @ information @ whiten + jnp.diag(held), lx.positive_semidefinite_tag)
+
+
+def _quadratic(state: EngineState) -> optx.FunctionInfo.EvalGradHessian:
+    curvature = _curvature(state.information, state.memory.whiten, 0.0)
+    return optx.FunctionInfo.EvalGradHessian(state.loss, state.memory.gradient, curvature)
+
+
+def _damped_newton(state: EngineState) -> Float[Array, " D"]:
+    """-(H + 1/step_size)^-1 gradient, whitened; zero before the start."""
+    here, descent = _quadratic(state), optx.DampedNewtonDescent(lx.Cholesky())
+    gradient = state.memory.gradient
+    query = descent.query(gradient, here, descent.init(gradient, here))
+    move, _ = descent.step(state.memory.step_size, query)
+    return move
+
+
+def _trust(state: EngineState, move, loss) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+    """Next step size, and whether to take this one; the start is always taken, a loss that is not finite never."""
+    search, here, start = optx.ClassicalTrustRegion(high_cutoff=0.75), _quadratic(state), state.step < 0
+    trust = eqx.tree_at(lambda s: s.step_size, search.init(move, here), state.memory.step_size)
+    there = optx.FunctionInfo.Eval(loss)
+    step_size, accepted, _, _ = search.step(start, jnp.zeros_like(move), move, here, there, trust)
+    accepted = accepted & (jnp.isfinite(loss) | start)
+    return jnp.where(accepted, step_size, 0.25 * state.memory.step_size), accepted

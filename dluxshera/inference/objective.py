@@ -1,0 +1,142 @@
+"""The objective: how badly a model with θ in place explains an observation."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ..params import ThetaSpace, validate
+from .likelihoods import AbstractLikelihood, PixelData, likelihood_named
+
+
+class Expansion(NamedTuple):
+    """Second-order picture of the loss at one θ.
+
+    Attributes
+    ----------
+    loss : Array ()
+    gradient : Array (D,)
+    information : Array (D, D)
+        Expected information J^T W J of the likelihood.
+    prior_information : Array (D, D)
+        Curvature of minus the log prior.
+    """
+
+    loss: Float[Array, ""]
+    gradient: Float[Array, " D"]
+    information: Float[Array, "D D"]
+    prior_information: Float[Array, "D D"]
+
+
+class Objective(eqx.Module):
+    """Minus the log posterior of θ, given an observation.
+
+    Of a model it asks only `model()`, the expected image of one exposure, and `variance(expected)`.
+
+    Parameters
+    ----------
+    model : eqx.Module
+        Supplies every parameter that `space` does not move.
+    space : ThetaSpace
+        What θ means; its priors, if it has any, enter the loss.
+    observation : object with `image`, `variance`, `mask`, `exposures`
+        Electrons; the mask is True where a pixel is used.
+    likelihood : str
+        `"poisson"`, `"gaussian"` (the observation's variance) or `"gaussian_model"` (the model's variance).
+
+    Raises
+    ------
+    ValueError
+        For an unknown likelihood, an image of another shape than the model's, or a missing variance.
+    ParameterError
+        Naming each parameter of the model that is not valid.
+    """
+
+    model: Any
+    space: ThetaSpace
+    image: Float[Array, "n n"]
+    variance: Float[Array, "n n"] | None
+    mask: Bool[Array, "n n"]
+    exposures: Float[Array, ""]
+    likelihood: AbstractLikelihood
+
+    def __init__(self, model: Any, space: ThetaSpace, observation: Any, likelihood: str = "poisson"):
+        self.model = jax.tree.map(_strong, validate(model))
+        self.space = space
+        self.likelihood = likelihood_named(likelihood)
+        self.image = jnp.asarray(observation.image, float)
+        self.mask = jnp.asarray(observation.mask, bool)
+        self.exposures = jnp.asarray(observation.exposures, float)
+        self.variance = _positive_variance(observation, likelihood)
+        expected = jax.eval_shape(lambda m: m.model(), model).shape
+        if expected != self.image.shape:
+            raise ValueError(
+                f"Expected an image of shape {expected}, as the model makes, got {self.image.shape}. "
+                "Crop the image, or build the model with `optics.psf_npix` to match."
+            )
+
+    def expected(self, theta: Float[Array, " D"]) -> Float[Array, "n n"]:
+        """Expected electrons of the whole observation at θ."""
+        return self.exposures * self.space.unpack(theta, self.model).model()
+
+    def loss(self, theta: Float[Array, " D"]) -> Float[Array, ""]:
+        """Minus log-likelihood (up to a constant) minus log prior, over the pixels of the mask."""
+        return self._signal_loss(self.expected(theta), theta) - self.space.log_prior(theta)
+
+    def log_prob(self, theta: Float[Array, " D"]) -> Float[Array, ""]:
+        """Log posterior density of the physical parameters, up to a constant."""
+        return -self.loss(theta)
+
+    def residuals(self, theta: Float[Array, " D"]) -> Float[Array, "n n"]:
+        """(data - expected) / standard deviation; zero where a pixel is not used."""
+        expected = self.expected(theta)
+        sigma = jnp.sqrt(self.likelihood.variance(expected, self._data(theta)))
+        return jnp.where(self.mask, (self.image - expected) / jnp.where(self.mask, sigma, 1.0), 0.0)
+
+    def jacobian(self, theta: Float[Array, " D"]) -> tuple[Float[Array, "n n"], Float[Array, "D n n"]]:
+        """Expected image and its derivative by each element of θ, in forward mode."""
+        push = lambda direction: jax.jvp(self.expected, (theta,), (direction,))  # noqa: E731
+        return jax.vmap(push, out_axes=(None, 0))(jnp.eye(theta.shape[0], dtype=theta.dtype))
+
+    def expansion(self, theta: Float[Array, " D"]) -> Expansion:
+        """Loss, gradient and expected information, all from one set of forward derivatives."""
+        expected, jacobian = self.jacobian(theta)
+        signal_loss, slope = jax.value_and_grad(self._signal_loss)(expected, theta)
+        weight = jnp.where(self.mask, self.likelihood.information(expected, self._data(theta)), 0.0)
+        flat = jacobian.reshape(theta.shape[0], -1)
+        log_prior, prior_slope = jax.value_and_grad(self.space.log_prior)(theta)
+        return Expansion(
+            loss=signal_loss - log_prior,
+            gradient=flat @ slope.ravel() - prior_slope,
+            information=(flat * weight.ravel()) @ flat.T,
+            prior_information=-jax.hessian(self.space.log_prior)(theta),
+        )
+
+    def _signal_loss(self, expected, theta):
+        pixels = self.likelihood.loss(jnp.where(self.mask, expected, 1.0), self._data(theta))
+        return jnp.sum(jnp.where(self.mask, pixels, 0.0))
+
+    def _data(self, theta) -> PixelData:
+        """The model's noise is that of `exposures` frames; of θ it follows the signal, not the detector's numbers."""
+        n, model = self.exposures, jax.lax.stop_gradient(self.space.unpack(theta, self.model))
+        return PixelData(self.image, self.variance, lambda expected: n * model.variance(expected / n))
+
+
+def _strong(leaf: Any) -> Any:
+    """Without the weak type of `jnp.asarray(9.9)`, which would compile everything once more."""
+    return jax.lax.convert_element_type(leaf, leaf.dtype) if isinstance(leaf, jax.Array) else leaf
+
+
+def _positive_variance(observation: Any, likelihood: str) -> Float[Array, "n n"] | None:
+    """The observation's variance with ones in place of what is masked; needed by the Gaussian likelihood only."""
+    if likelihood != "gaussian":
+        return None
+    if observation.variance is None:
+        raise ValueError('The "gaussian" likelihood needs Observation.variance. Give one, or use "gaussian_model".')
+    mask, variance = np.asarray(observation.mask), np.asarray(observation.variance)
+    if (variance[mask] <= 0).any():
+        raise ValueError("Expected Observation.variance above zero in every used pixel; mask the others.")
+    return jnp.asarray(np.where(mask, variance, 1.0), float)

@@ -15,6 +15,7 @@ from ..optics.apertures import pixel_centres
 from ..params import Model, ParameterError, set_values
 from ..params.paths import derived_properties
 from ._arrays import given
+from ._checks import LARGEST_COUNT
 from ._parts import draft_instrument
 from ._spectrum import spectrum
 from .profile import OVERRIDES, Profile, read_profile
@@ -137,30 +138,49 @@ def _footprint(telescope: AbstractTelescope, name: str) -> np.ndarray:
 
 def _planned(profile: Profile, model: Instrument) -> AbstractTelescope:
     """The telescope with its grid sizes: those given, the others planned for the geometry and the stars."""
+    plan = _plan(profile, model)
+    fixed = {name: profile.get(f"optics.{name}", "auto") for name in plan}
+    plan |= {name: value for name, value in fixed.items() if value != "auto"}
+    if fixed["pad_npix"] != "auto" and fixed["band_npix"] == "auto":
+        plan["band_npix"] = plan["pad_npix"]
+    _check_plan(profile, model.optics, **plan)
+    return dataclasses.replace(model.optics, **plan)
+
+
+def _plan(profile: Profile, model: Instrument) -> dict[str, int]:
     optics, wavelengths = model.optics, np.asarray(model.binary.wavelengths_m)
-    plan = plan_grid(
+    distances = tuple(float(surface.distance) for surface in optics.surfaces())
+    _check_geometry(profile, *distances, float(optics.focal_length))
+    return plan_grid(
         optics.pupil_npix,
         optics.psf_npix,
         optics.oversample,
         diameter=float(optics.m1.diameter),
-        distances=tuple(float(surface.distance) for surface in optics.surfaces()),
+        distances=distances,
         focal_length=float(optics.focal_length),
         pixel_pitch=float(model.detector.pixel_pitch),
         wavelengths=(float(wavelengths.min()), float(wavelengths.max())),
         star_angle=float(np.abs(np.asarray(model.binary.positions_as)).max()) * _ARCSEC + _STAR_GUARD,
         margin_npix=MARGIN_NPIX,
     )._asdict()
-    fixed = {name: profile.get(f"optics.{name}", "auto") for name in plan}
-    plan |= {name: value for name, value in fixed.items() if value != "auto"}
-    if fixed["pad_npix"] != "auto" and fixed["band_npix"] == "auto":
-        plan["band_npix"] = plan["pad_npix"]
-    _check_plan(profile, optics, **plan)
-    return dataclasses.replace(optics, **plan)
+
+
+def _check_geometry(profile: Profile, *lengths: float) -> None:
+    if not np.all(np.isfinite(lengths)):
+        raise ConfigError(
+            f"{profile.name}: optics: expected a telescope with a focus, and none on a mirror; got distances "
+            f"and a focal length of {lengths} m. Change the focal lengths or the separation."
+        )
 
 
 def _check_plan(
     profile: Profile, optics: AbstractTelescope, pad_npix: int, band_npix: int, focal_samples: int
 ) -> None:
+    if pad_npix > LARGEST_COUNT:
+        raise ConfigError(
+            f"{profile.name}: optics: diffraction between the planes needs a period of {pad_npix} pupil "
+            f"pixels, more than {LARGEST_COUNT}. Change the focal lengths or the separation."
+        )
     pupil, oversample = optics.pupil_npix, optics.oversample
     fine = {
         f"pad_npix: expected optics.pupil_npix {pupil} or more, got {pad_npix}": pad_npix >= pupil,

@@ -136,8 +136,9 @@ def _document(name_or_path: str | os.PathLike, folder: Path, asked_by: str = "")
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_yaml(path), path.parent
     near = difflib.get_close_matches(given, profile_names(), 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(profile_names())}"
-    raise ConfigError(f"{asked_by}unknown profile {given!r}; {hint}, or the path of a .yaml file.")
+    known = ", ".join(profile_names())
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {known}, or the path of a .yaml file."
+    raise ConfigError(f"{asked_by}unknown profile {given!r}; {hint}")
 
 
 @functools.cache

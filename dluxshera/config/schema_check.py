@@ -45,7 +45,7 @@ def keys_of_path(path: str, schema: Section, source: str = "") -> tuple[str, ...
         key, *rest = rest
         node = inside_of(node, key)
         if node is None:
-            raise ConfigError(f"{source}unknown path {path!r}{_suggestion(path, (), schema)}.")
+            raise ConfigError(f"{source}unknown path {path!r}{_suggestion(path, (), schema)}")
         keys = (*keys, key)
     return keys
 
@@ -116,7 +116,7 @@ def _problems(
     if isinstance(node, Leaf):
         wrong = node.check(values)
         if wrong:
-            yield f"{where}: {path}: {wrong}."
+            yield f"{where}: {path}: {wrong}{'' if wrong.endswith('?') else '.'}"
     elif isinstance(node, Section) and node.optional and (values is None or values == "none"):
         return
     elif not isinstance(values, dict):
@@ -125,7 +125,7 @@ def _problems(
         for key, value in values.items():
             inside, below = inside_of(node, key), (*keys, key)
             if inside is None:
-                yield f"{document.where(below)}: unknown key {key!r}{_suggestion(key, keys, top)}."
+                yield f"{document.where(below)}: unknown key {key!r}{_suggestion(key, keys, top)}"
             else:
                 yield from _problems(document, value, inside, below, top)
 
@@ -136,12 +136,12 @@ def _suggestion(key: str, keys: tuple[str, ...], top: Section) -> str:
     for name in keys:
         node = inside_of(node, name)
     if isinstance(node, Table):
-        return near(key, node.paths or ()) or "; expected the path of a parameter"
+        return near(key, node.paths or ()) or "; expected the path of a parameter."
     everywhere = [*_all_paths(top), *aliases()]
     last = [path for path in everywhere if path.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
     if last:
         return f"; did you mean {last[0]!r}?"
-    return near(key, node.keys) or near(key, everywhere) or f"; expected one of {', '.join(node.keys)}"
+    return near(key, node.keys) or near(key, everywhere) or f"; expected one of {', '.join(node.keys)}."
 
 
 def _all_paths(node: Section, prefix: str = "") -> Iterator[str]:

@@ -37,7 +37,7 @@ class EngineState(eqx.Module):
         Tries refused in a row.
     converged : Array () of bool
     information : Array (D, D), optional
-        Curvature of the loss at θ, priors included, where the engine knows it.
+        Expected information of the data at θ, where the engine knows it.
     memory : pytree of arrays
         The engine's own.
     """

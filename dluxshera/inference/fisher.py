@@ -27,6 +27,12 @@ def fisher_information(objective: Any, theta: Float[Array, " D"]) -> Float[Array
     return objective.expansion(theta).information
 
 
+@eqx.filter_jit
+def prior_information(objective: Any, theta: Float[Array, " D"]) -> Float[Array, "D D"]:
+    """Curvature (D, D) of minus the log prior at θ, in units of 1/θ^2."""
+    return objective.prior_information(theta)
+
+
 class Spectrum(NamedTuple):
     """Eigenvalues (ascending) and eigenvectors of the information scaled to a unit diagonal, and that scale."""
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from ..params import get_value
 from .engines import AbstractEngine, EngineState, FitResult
-from .fisher import Identifiability, covariance, identifiability
+from .fisher import Identifiability, covariance, fisher_information, identifiability, prior_information
 from .levenberg_marquardt import LevenbergMarquardt
 from .objective import Objective
 from .trace import Trace
@@ -37,9 +37,12 @@ class Solution(eqx.Module):
     theta : Array (D,)
     model : eqx.Module
         The model at the optimum.
+    information : Array (D, D)
+        Expected information of the data about θ at the optimum, without priors.
     covariance : Array (D, D)
         Of θ, from the expected information and the curvature of the priors; infinite where nothing constrains.
     trace : Trace
+    engine : AbstractEngine
     result : FitResult
     stats : dict
         `steps`, `seconds`, `loss`, `chi_square`, `degrees_of_freedom`, `reduced_chi_square`, `at_bounds`.
@@ -50,8 +53,10 @@ class Solution(eqx.Module):
 
     theta: Float[Array, " D"]
     model: Any
+    information: Float[Array, "D D"]
     covariance: Float[Array, "D D"]
     trace: Trace
+    engine: AbstractEngine
     result: FitResult = eqx.field(static=True)
     stats: dict[str, Any] = eqx.field(static=True)
     objective: Objective
@@ -119,7 +124,7 @@ def fit(
     theta = _checked_start(objective, theta)
     started = time.perf_counter()
     states, result = _run(engine, objective, theta, on_step, should_stop)
-    return _solution(objective, states, result, time.perf_counter() - started)
+    return _solution(engine, objective, states, result, time.perf_counter() - started)
 
 
 def _checked_start(objective: Objective, theta: Any) -> Float[Array, " D"]:
@@ -134,12 +139,6 @@ def _checked_start(objective: Objective, theta: Any) -> Float[Array, " D"]:
             stacklevel=3,
         )
     return theta
-
-
-@eqx.filter_jit
-def _posterior_information(objective: Objective, theta: Float[Array, " D"]) -> Float[Array, "D D"]:
-    expansion = objective.expansion(theta)
-    return expansion.information + expansion.prior_information
 
 
 @eqx.filter_jit
@@ -176,19 +175,23 @@ def _outcome(engine: AbstractEngine, state: EngineState, should_stop: Callable[[
     return FitResult.INTERRUPTED if should_stop() else FitResult.RUNNING
 
 
-def _solution(objective, states: list[EngineState], result: FitResult, seconds: float) -> Solution:
+def _solution(engine, objective, states: list[EngineState], result: FitResult, seconds: float) -> Solution:
     best = states[int(np.argmin([float(s.loss) for s in states]))]
-    known = best.information is not None
-    information = best.information if known else _posterior_information(objective, best.theta)
-    report = identifiability(information, objective.space.labels)
+    information = best.information
+    if information is None:
+        information = fisher_information(objective, best.theta)
+    curvature = information + prior_information(objective, best.theta)
+    report = identifiability(curvature, objective.space.labels)
     if report.dead or report.degenerate:
         warnings.warn(str(report), IdentifiabilityWarning, stacklevel=3)
     column = lambda name: jnp.stack([getattr(s, name) for s in states])  # noqa: E731
     return Solution(
         theta=best.theta,
         model=objective.space.unpack(best.theta, objective.model),
-        covariance=covariance(information),
+        information=information,
+        covariance=covariance(curvature),
         trace=Trace(*(column(name) for name in ("loss", "theta", "grad_norm", "step_norm", "accepted"))),
+        engine=engine,
         result=result,
         stats={"steps": len(states) - 1, "seconds": seconds, **_goodness(objective, best.theta)},
         objective=objective,

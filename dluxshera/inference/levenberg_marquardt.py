@@ -14,11 +14,12 @@ from .fisher import scaled_spectrum
 
 
 class _Memory(NamedTuple):
-    """Whitening fixed at the start (D, D), trust-region step size, and the gradient at the present θ, whitened."""
+    """Whitening fixed at the start (D, D), trust region, and gradient and curvature at the present θ, whitened."""
 
     whiten: Float[Array, "D D"]
     step_size: Float[Array, ""]
     gradient: Float[Array, " D"]
+    curvature: Float[Array, "D D"]
 
 
 class LevenbergMarquardt(AbstractEngine):
@@ -50,7 +51,7 @@ class LevenbergMarquardt(AbstractEngine):
     def init(self, theta: Float[Array, " D"]) -> EngineState:
         """No whitening yet: the first step moves nowhere and finds it."""
         blank = jnp.zeros((theta.shape[0],) * 2, theta.dtype)
-        memory = _Memory(blank, jnp.asarray(1 / self.damping, theta.dtype), jnp.zeros_like(theta))
+        memory = _Memory(blank, jnp.asarray(1 / self.damping, theta.dtype), jnp.zeros_like(theta), blank)
         return initial_state(theta, blank, memory)
 
     def step(self, objective: Any, state: EngineState) -> EngineState:
@@ -79,15 +80,16 @@ class LevenbergMarquardt(AbstractEngine):
         information = expansion.information + expansion.prior_information
         whiten = jnp.where(state.step == 0, _whitening(information), state.memory.whiten)
         gradient = whiten.T @ expansion.gradient
-        newton = lx.linear_solve(_curvature(information, whiten, 1e-12), gradient, lx.Cholesky()).value
+        curvature = whiten.T @ information @ whiten
+        newton = lx.linear_solve(_held_fixed(curvature, whiten, 1e-12), gradient, lx.Cholesky()).value
         return eqx.tree_at(
             lambda s: (s.grad_norm, s.converged, s.information, s.memory),
             state,
             (
                 jnp.linalg.norm(gradient),
                 jnp.linalg.norm(newton) < self.tolerance,
-                information,
-                _Memory(whiten, state.memory.step_size, gradient),
+                expansion.information,
+                _Memory(whiten, state.memory.step_size, gradient, curvature),
             ),
         )
 
@@ -99,14 +101,14 @@ def _whitening(information: Float[Array, "D D"]) -> Float[Array, "D D"]:
     return scale[:, None] * vectors * jnp.where(seen, 1 / jnp.sqrt(jnp.where(seen, values, 1.0)), 0.0)
 
 
-def _curvature(information, whiten, floor: float) -> lx.AbstractLinearOperator:
-    """Whitened information; one for held directions, and `floor` more than zero for the others."""
+def _held_fixed(curvature, whiten, floor: float) -> lx.AbstractLinearOperator:
+    """Whitened curvature with one for held directions, and with `floor` added for the others."""
     held = jnp.where(jnp.any(whiten != 0, axis=0), floor, 1.0)
-    return lx.MatrixLinearOperator(whiten.T @ information @ whiten + jnp.diag(held), lx.positive_semidefinite_tag)
+    return lx.MatrixLinearOperator(curvature + jnp.diag(held), lx.positive_semidefinite_tag)
 
 
 def _quadratic(state: EngineState) -> optx.FunctionInfo.EvalGradHessian:
-    curvature = _curvature(state.information, state.memory.whiten, 0.0)
+    curvature = _held_fixed(state.memory.curvature, state.memory.whiten, 0.0)
     return optx.FunctionInfo.EvalGradHessian(state.loss, state.memory.gradient, curvature)
 
 

@@ -112,8 +112,12 @@ class Objective(eqx.Module):
             loss=signal_loss - log_prior,
             gradient=flat @ slope.ravel() - prior_slope,
             information=(flat * weight.ravel()) @ flat.T,
-            prior_information=-jax.hessian(self.space.log_prior)(theta),
+            prior_information=self.prior_information(theta),
         )
+
+    def prior_information(self, theta: Float[Array, " D"]) -> Float[Array, "D D"]:
+        """Curvature of minus the log prior at θ."""
+        return -jax.hessian(self.space.log_prior)(theta)
 
     def _signal_loss(self, expected, theta):
         pixels = self.likelihood.loss(jnp.where(self.mask, expected, 1.0), self._data(theta))

@@ -86,6 +86,7 @@ def _kind(path: Path) -> str:
 def _read_npz(path: Path) -> RawImage:
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_archive(archive)
             stored = set(archive.namelist())
             arrays = {name: _member(archive, name) for name in _NPZ_NAMES if f"{name}.npy" in stored}
         values = {name: arrays.pop(name).item() for name in _NPZ_VALUES if name in arrays}
@@ -99,10 +100,16 @@ def _read_npz(path: Path) -> RawImage:
     return RawImage(str(path), **arrays, **values)
 
 
+def _check_archive(archive: zipfile.ZipFile) -> None:
+    if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
+        raise ValueError(f"arrays of more than {_MAX_BYTES} bytes")
+    damaged = archive.testzip()  # all members: damage to a name would hide its array
+    if damaged is not None:
+        raise ValueError(f"a damaged array {damaged}")
+
+
 def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    if archive.getinfo(f"{name}.npy").file_size > _MAX_BYTES:
-        raise ValueError(f"{name} of more than {_MAX_BYTES} bytes")
-    data = io.BytesIO(archive.read(f"{name}.npy"))  # whole, so that its checksum is known before it is parsed
+    data = io.BytesIO(archive.read(f"{name}.npy"))
     return np.lib.format.read_array(data, allow_pickle=False)
 
 

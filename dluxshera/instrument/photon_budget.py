@@ -26,10 +26,10 @@ class PhotonBudget(NamedTuple):
 
 
 def clear_area(transmission: ArrayLike, diameter: ArrayLike) -> float:
-    """Area (m^2) that lets light through: power transmission (amplitude squared) times pixel area.
+    """Area (m^2) that lets light through: power transmission times pixel area, summed.
 
-    A pixel that an edge cuts in half has amplitude one half and counts a quarter: on 256 pixels the sum is 0.7 %
-    below the geometric area, as it is in the propagated field.
+    A pixel that an edge cuts in half has amplitude one half and counts a quarter: with soft edges on 256 pixels
+    the sum is 0.7 % below the geometric area.
 
     Parameters
     ----------

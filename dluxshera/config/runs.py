@@ -1,0 +1,249 @@
+"""A fit as a run directory, and a run directory as a model again."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..inference import run_artifacts as artifacts
+from ..inference.fisher import covariance
+from ..inference.fit import Solution
+from ..inference.objective import Objective
+from ..instrument import Instrument, Observation
+from ..params import ThetaSpace, get_value, set_values
+from ..params.paths import parameter_paths
+from .build import build_instrument
+from .profile import Profile
+from .theta import default_space
+
+
+def fingerprint(observation: Observation) -> str:
+    """SHA-256 of an observation's pixels, mask and exposures."""
+    digest = hashlib.sha256()
+    for array in (observation.image, observation.mask, observation.exposures):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def parameter_table(
+    solution: Solution, start: Instrument, truth: Instrument | None = None
+) -> list[dict[str, Any]]:
+    """One row for each element of θ: estimate and sigma, the Cramér-Rao bound, start and truth.
+
+    Parameters
+    ----------
+    solution : Solution
+    start : Instrument
+        Where the fit began.
+    truth : Instrument, optional
+        What the data were made with.
+
+    Returns
+    -------
+    list of dict
+        `label, name, unit, estimate, sigma, cramer_rao, start, truth`, physical; the bound is that of the data
+        alone at the estimate, without priors. `truth` is None where it is not known.
+    """
+    space = solution.objective.space
+    slope = np.asarray(space.jacobian_diag(solution.theta))
+    bound = covariance(solution.information)
+    columns = {
+        "estimate": np.asarray(space.physical(solution.theta)),
+        "sigma": slope * np.sqrt(np.diagonal(np.asarray(solution.covariance))),
+        "cramer_rao": slope * np.sqrt(np.diagonal(np.asarray(bound))),
+        "start": _physical(space, start),
+        "truth": [None] * space.dim if truth is None else _physical(space, truth),
+    }
+    names = [entry.name for entry in space.index_map.entries for _ in range(entry.start, entry.stop)]
+    return [
+        {"label": label, "name": name, "unit": unit, **{k: _number(column[i]) for k, column in columns.items()}}
+        for i, (label, name, unit) in enumerate(zip(space.labels, names, space.units, strict=True))
+    ]
+
+
+def _physical(space: ThetaSpace, model: Instrument) -> np.ndarray:
+    return np.concatenate([np.ravel(get_value(model, name)) for name in space.names])
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def save_fit(
+    run_dir: str | Path,
+    solution: Solution,
+    profile: Profile,
+    observation: Observation,
+    *,
+    free: list[str] | None = None,
+    start: Instrument,
+    truth: Instrument | None = None,
+    likelihood: str = "poisson",
+    overwrite: bool = False,
+) -> Path:
+    """Write a fit as a run directory, from which `open_run` builds everything again.
+
+    Parameters
+    ----------
+    run_dir : str or Path
+    solution : Solution
+    profile : Profile
+        That `solution`'s model was built from.
+    observation : Observation
+        The data.
+    free : list of str, optional
+        The patterns that were free, where they are not the profile's.
+    start, truth : Instrument
+        Where the fit began, and what the data were made with, if that is known.
+    likelihood : str
+    overwrite : bool
+        Whether an existing run may be replaced.
+    """
+    rows = parameter_table(solution, start, truth)
+    best = {"theta": solution.theta, "step": np.argmin(solution.trace.loss), "loss": jnp.min(solution.trace.loss)}
+    last = {"theta": solution.state.theta, "step": solution.state.step, "loss": solution.state.loss}
+    return artifacts.save_run(
+        run_dir,
+        solution.trace,
+        _meta(solution, profile, observation, free, start, truth, likelihood),
+        _summary(solution, rows),
+        curvature={"information": solution.information, "covariance": solution.covariance},
+        checkpoint_best=best,
+        checkpoint_final=last,
+        observation=_observation_arrays(observation),
+        overwrite=overwrite,
+    )
+
+
+def _observation_arrays(observation: Observation) -> dict[str, Any]:
+    fields = {name: getattr(observation, name) for name in ("image", "variance", "mask", "exposures")}
+    return {name: np.asarray(value) for name, value in fields.items() if value is not None}
+
+
+def _meta(solution, profile, observation, free, start, truth, likelihood) -> dict[str, Any]:
+    space, engine = solution.objective.space, solution.engine
+    settings = {field.name: getattr(engine, field.name) for field in dataclasses.fields(engine)}
+    return {
+        "theta": {
+            "dim": space.dim,
+            "theta_space": "primitive",
+            "index_map": space.index_map.to_dict(),
+            "labels": space.labels,
+            "units": space.units,
+        },
+        "objective": {"likelihood": likelihood, "data": fingerprint(observation)},
+        "optimizer": {"name": type(engine).__name__, "num_steps": solution.stats["steps"], **settings},
+        "profile": {
+            "name": profile.name,
+            "system": profile.system,
+            "values": _plain(profile.values),
+            "edits": _plain(profile.edits),
+        },
+        "free": free,
+        "start": model_values(start),
+        "truth": None if truth is None else model_values(truth),
+    }
+
+
+def _summary(solution: Solution, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    stats, result = solution.stats, solution.result
+    return {
+        "status": "interrupted" if result == "interrupted" else "ok",
+        "message": str(result),
+        "converged": solution.converged,
+        "runtime_total_s": stats["seconds"],
+        "chi_square": stats["chi_square"],
+        "degrees_of_freedom": stats["degrees_of_freedom"],
+        "reduced_chi_square": stats["reduced_chi_square"],
+        "at_bounds": stats["at_bounds"],
+        "dead": solution.identifiability.dead,
+        "condition": solution.identifiability.condition,
+        "parameters": rows,
+    }
+
+
+def model_values(model: Instrument) -> dict[str, Any]:
+    """Value of every parameter of a model by path, as plain numbers and lists."""
+    return {path: np.asarray(get_value(model, path)).tolist() for path in parameter_paths(model)}
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, mappings and sequences all the way down: what JSON holds."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return np.asarray(value).tolist() if isinstance(value, np.ndarray | np.generic | jnp.ndarray) else value
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A run directory, opened: its record, and the model, data and objective that it was made with.
+
+    Attributes
+    ----------
+    path : Path
+    meta, summary : dict
+    profile : Profile
+    """
+
+    path: Path
+    meta: dict[str, Any]
+    summary: dict[str, Any]
+    profile: Profile
+
+    def trace(self) -> dict[str, np.ndarray]:
+        """Arrays of the trace."""
+        return artifacts.load_trace(self.path)
+
+    def start_model(self) -> Instrument:
+        """The instrument that the fit began with."""
+        return _with_values(build_instrument(self.profile), self.meta["start"])
+
+    def truth_model(self) -> Instrument | None:
+        """The instrument that the data were made with, if that is recorded."""
+        truth = self.meta["truth"]
+        return None if truth is None else _with_values(build_instrument(self.profile), truth)
+
+    def space(self) -> ThetaSpace:
+        """The θ-space of the fit."""
+        return default_space(self.start_model(), self.profile, self.meta["free"])
+
+    def model(self, which: str = "best") -> Instrument:
+        """The instrument at the best or the final θ."""
+        theta = artifacts.load_checkpoint(self.path, which)["theta"]
+        return self.space().unpack(theta, self.start_model())
+
+    def observation(self) -> Observation:
+        """The data."""
+        return Observation(**artifacts.load_observation_arrays(self.path))
+
+    def objective(self) -> Objective:
+        """The objective of the fit."""
+        likelihood = self.meta["objective"]["likelihood"]
+        return Objective(self.start_model(), self.space(), self.observation(), likelihood)
+
+
+def open_run(run_dir: str | Path) -> Run:
+    """Open a run directory that `save_fit` wrote.
+
+    Raises
+    ------
+    CorruptArtifact, SchemaError
+        Naming the file and what is wrong with it.
+    """
+    path = Path(run_dir)
+    meta, summary = artifacts.load_meta(path), artifacts.load_summary(path)
+    stored = meta.get("profile")
+    if not isinstance(stored, dict) or not {"name", "system", "values", "edits"} <= stored.keys():
+        raise artifacts.SchemaError(f"{path / 'meta.json'}: expected the profile of a fit under 'profile'.")
+    profile = Profile(stored["name"], stored["system"], stored["values"], {}, stored["edits"])
+    return Run(path, meta, summary, profile)
+
+
+def _with_values(model: Instrument, values: Mapping[str, Any]) -> Instrument:
+    return set_values(model, values)

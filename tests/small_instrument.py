@@ -29,7 +29,7 @@ def small_instrument(
     """The flight geometry on tiny grids: a binary 0.8 arcsec apart, well sampled, photon noise only.
 
     Keyword arguments beyond the named ones are fields of the detector, such as `read_noise_e=1.0`.
-    Four wavelengths are the fewest that the sampling check accepts.
+    Four wavelengths are the fewest that the sampling check accepts without a `SamplingWarning`.
     """
     wavelengths, weights = gauss_legendre_band(*BAND, wavelength_count)
     binary = BinarySource(

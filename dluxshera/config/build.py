@@ -119,8 +119,8 @@ def _drawn(
     telescope: AbstractTelescope, name: str, recipe: Mapping[str, Any], seed: int, where: str
 ) -> np.ndarray:
     try:
-        footprint = _footprint(telescope, name)
-        return power_law_map(telescope.pupil_npix, recipe["rms_nm"], recipe["alpha"], seed, footprint)
+        rms_nm, alpha = float(recipe["rms_nm"]), float(recipe["alpha"])
+        return power_law_map(telescope.pupil_npix, rms_nm, alpha, seed, _footprint(telescope, name))
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
 

@@ -179,14 +179,21 @@ def _refuse(path: str, system: str) -> None:
 
 
 def _insert(values: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
+    """Put a value at its place in nested `values`; the entries of a mapping one by one."""
+    if not isinstance(keys[-1], str):
+        raise ConfigError(f"overrides: expected text keys below {keys[:-1]}, got {keys[-1]!r}.")
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            _insert(values, (*keys, key), inner)
+        return
     *parents, last = keys
     for key in parents:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
             break
     if not isinstance(values, dict) or last in values:
-        raise ConfigError(f"overrides: {'.'.join(keys)!r} is given twice, once with all that is around it.")
-    values[last] = copy.deepcopy(value) if isinstance(value, dict) else value
+        raise ConfigError(f"overrides: {'.'.join(keys)!r} is given twice, or once with what is around it.")
+    values[last] = value
 
 
 def _merge(values: dict, origins: dict, layer: dict, node: Any, document: Document, keys: tuple = ()) -> None:

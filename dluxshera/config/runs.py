@@ -21,6 +21,9 @@ from .profile import Profile
 from .theta import default_space
 
 
+MOST_EXCESS = 5.0  # standard deviations of the reduced chi-square from one that are still believed
+
+
 def fingerprint(observation: Observation) -> str:
     """SHA-256 of an observation's pixels, mask and exposures."""
     digest = hashlib.sha256()
@@ -60,7 +63,12 @@ def parameter_table(
     }
     names = [entry.name for entry in space.index_map.entries for _ in range(entry.start, entry.stop)]
     return [
-        {"label": label, "name": name, "unit": unit, **{k: _number(column[i]) for k, column in columns.items()}}
+        {
+            "label": label,
+            "name": name,
+            "unit": unit,
+            **{k: _number(column[i]) for k, column in columns.items()},
+        }
         for i, (label, name, unit) in enumerate(zip(space.labels, names, space.units, strict=True))
     ]
 
@@ -80,6 +88,7 @@ def save_fit(
     observation: Observation,
     *,
     free: list[str] | None = None,
+    priors: bool = False,
     start: Instrument,
     truth: Instrument | None = None,
     likelihood: str = "poisson",
@@ -97,6 +106,8 @@ def save_fit(
         The data.
     free : list of str, optional
         The patterns that were free, where they are not the profile's.
+    priors : bool
+        Whether the profile's priors were in the objective.
     start, truth : Instrument
         Where the fit began, and what the data were made with, if that is known.
     likelihood : str
@@ -104,27 +115,26 @@ def save_fit(
         Whether an existing run may be replaced.
     """
     rows = parameter_table(solution, start, truth)
-    best = {"theta": solution.theta, "step": np.argmin(solution.trace.loss), "loss": jnp.min(solution.trace.loss)}
+    best = {
+        "theta": solution.theta,
+        "step": np.argmin(solution.trace.loss),
+        "loss": jnp.min(solution.trace.loss),
+    }
     last = {"theta": solution.state.theta, "step": solution.state.step, "loss": solution.state.loss}
     return artifacts.save_run(
         run_dir,
         solution.trace,
-        _meta(solution, profile, observation, free, start, truth, likelihood),
+        _meta(solution, profile, observation, start, truth, likelihood) | {"free": free, "priors": priors},
         _summary(solution, rows),
         curvature={"information": solution.information, "covariance": solution.covariance},
         checkpoint_best=best,
         checkpoint_final=last,
-        observation=_observation_arrays(observation),
+        observation=observation.arrays(),
         overwrite=overwrite,
     )
 
 
-def _observation_arrays(observation: Observation) -> dict[str, Any]:
-    fields = {name: getattr(observation, name) for name in ("image", "variance", "mask", "exposures")}
-    return {name: np.asarray(value) for name, value in fields.items() if value is not None}
-
-
-def _meta(solution, profile, observation, free, start, truth, likelihood) -> dict[str, Any]:
+def _meta(solution, profile, observation, start, truth, likelihood) -> dict[str, Any]:
     space, engine = solution.objective.space, solution.engine
     settings = {field.name: getattr(engine, field.name) for field in dataclasses.fields(engine)}
     return {
@@ -143,7 +153,6 @@ def _meta(solution, profile, observation, free, start, truth, likelihood) -> dic
             "values": _plain(profile.values),
             "edits": _plain(profile.edits),
         },
-        "free": free,
         "start": model_values(start),
         "truth": None if truth is None else model_values(truth),
     }
@@ -164,6 +173,22 @@ def _summary(solution: Solution, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "condition": solution.identifiability.condition,
         "parameters": rows,
     }
+
+
+def fit_warnings(solution: Solution) -> list[str]:
+    """Why a fit is not to be trusted, in words; empty if there is no reason known."""
+    stats, lines = solution.stats, []
+    scatter = np.sqrt(2 / max(stats["degrees_of_freedom"], 1))
+    excess = (stats["reduced_chi_square"] - 1) / scatter
+    if not solution.converged:
+        lines.append(f"not converged: {solution.result}")
+    if not abs(excess) < MOST_EXCESS:
+        lines.append(
+            f"reduced chi-square {stats['reduced_chi_square']:.4g} is {excess:+.1f} standard deviations from one: "
+            "the model or its noise does not describe these data, so the errors are not to be trusted"
+        )
+    lines += [f"{label} stands at a bound; its error is not to be trusted" for label in stats["at_bounds"]]
+    return lines
 
 
 def model_values(model: Instrument) -> dict[str, Any]:
@@ -211,7 +236,7 @@ class Run:
 
     def space(self) -> ThetaSpace:
         """The θ-space of the fit."""
-        return default_space(self.start_model(), self.profile, self.meta["free"])
+        return default_space(self.start_model(), self.profile, self.meta["free"], self.meta["priors"])
 
     def model(self, which: str = "best") -> Instrument:
         """The instrument at the best or the final θ."""

@@ -155,8 +155,8 @@ def _declared_leaf(field: dataclasses.Field, owner: str) -> Leaf:
 def _spectrum() -> dict[str, Any]:
     """Keys from which the wavelengths and weights are made."""
     return {
-        "band_centre": Leaf(checks.at_least(0, strictly=True), "the spectrum", "wavelengths_m", unit="m"),
-        "bandwidth": Leaf(checks.at_least(0), "the spectrum", "wavelengths_m", unit="m"),
+        "band_centre": Leaf(checks.at_least(0.0, strictly=True), "the spectrum", "wavelengths_m", unit="m"),
+        "bandwidth": Leaf(checks.at_least(0.0), "the spectrum", "wavelengths_m", unit="m"),
         "n_wavelengths": Leaf(checks.or_word("auto", checks.whole())),
         "filter": Leaf(checks.or_word("none", checks.text), is_path=True),
         "temperatures_k": Leaf(checks.or_word("none", checks.numbers)),
@@ -167,10 +167,10 @@ def _spectrum() -> dict[str, Any]:
 def _optics() -> dict[str, Any]:
     """Keys from which the pupil is made."""
     aperture = {
-        "secondary_ratio": Leaf(checks.at_least(0)),
-        "secondary_diameter": Leaf(checks.at_least(0), unit="m"),
+        "secondary_ratio": Leaf(checks.at_least(0.0)),
+        "secondary_diameter": Leaf(checks.at_least(0.0), unit="m"),
         "strut_count": Leaf(checks.whole(0)),
-        "strut_width": Leaf(checks.at_least(0), unit="m"),
+        "strut_width": Leaf(checks.at_least(0.0), unit="m"),
         "strut_rotation_deg": Leaf(checks.number, unit="deg"),
     }
     return {
@@ -185,7 +185,7 @@ def _maps() -> dict[str, Any]:
     """Keys from which a mirror's wavefront-error map is drawn."""
     needed = "a wavefront-error map"
     keys = {
-        "rms_nm": Leaf(checks.at_least(0), needed),
+        "rms_nm": Leaf(checks.at_least(0.0), needed),
         "alpha": Leaf(checks.number, needed),
         "seed": Leaf(checks.seed),
     }

@@ -130,7 +130,9 @@ def fit(
 def _checked_start(objective: Objective, theta: Any) -> Float[Array, " D"]:
     theta = jnp.asarray(theta)
     if theta.shape != (objective.space.dim,):
-        raise ValueError(f"Expected theta of shape ({objective.space.dim},), got {theta.shape}. Use space.pack(model).")
+        raise ValueError(
+            f"Expected theta of shape ({objective.space.dim},), got {theta.shape}. Use space.pack(model)."
+        )
     if theta.dtype != jnp.float64:
         warnings.warn(
             f"Fitting in {theta.dtype}: a step at 10 arcsec is about a micro-arcsecond. Turn on double precision "
@@ -150,7 +152,9 @@ def _run(engine, objective, theta, on_step, should_stop) -> tuple[list[EngineSta
     """Every state, without the big arrays of all but the last, and how it ended."""
     state = _step(engine, objective, engine.init(theta))
     if not np.isfinite(state.loss):
-        raise ValueError(f"Expected a finite loss at the start, got {float(state.loss)}. Start from other values.")
+        raise ValueError(
+            f"Expected a finite loss at the start, got {float(state.loss)}. Start from other values."
+        )
     states = [state]
     on_step(state)
     while (result := _outcome(engine, state, should_stop)) == FitResult.RUNNING:
@@ -209,7 +213,10 @@ def _goodness(objective: Objective, theta: Float[Array, " D"]) -> dict[str, Any]
     """Loss, chi-square and the parameters that stand at a bound."""
     chi_square = float(jnp.sum(_residuals(objective, theta) ** 2))
     freedom = int(jnp.sum(objective.mask)) - theta.shape[0]
-    physical, (lower, upper) = np.asarray(objective.space.physical(theta)), map(np.asarray, objective.space.bounds)
+    physical, (lower, upper) = (
+        np.asarray(objective.space.physical(theta)),
+        map(np.asarray, objective.space.bounds),
+    )
     near = 1e-6 * np.where(np.isfinite(upper - lower), upper - lower, np.maximum(np.abs(physical), 1e-300))
     touching = (physical - lower < near) | (upper - physical < near)
     return {

@@ -46,7 +46,9 @@ class LevenbergMarquardt(AbstractEngine):
     def __check_init__(self):
         check_max_steps(self.max_steps)
         if not (self.tolerance > 0 and self.damping > 0):
-            raise ValueError(f"Expected tolerance and damping above zero, got {self.tolerance} and {self.damping}.")
+            raise ValueError(
+                f"Expected tolerance and damping above zero, got {self.tolerance} and {self.damping}."
+            )
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:
         """No whitening yet: the first step moves nowhere and finds it."""

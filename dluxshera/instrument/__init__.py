@@ -1,6 +1,9 @@
 """Instruments: source, optics and detector in one image; observations, simulated and read."""
 
 from .detector import Detector as Detector
+from .guess import Guess as Guess
+from .guess import guess as guess
+from .guess import with_guess as with_guess
 from .instrument import Instrument as Instrument
 from .observation import Observation as Observation
 from .photon_budget import PhotonBudget as PhotonBudget

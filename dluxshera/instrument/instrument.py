@@ -42,8 +42,12 @@ class Instrument(Model):
             )
 
     @derived(
-        "arcsec/pixel", "Angle on the sky of one pixel.", symbol="p_s", bounds=(0.0, None),
-        solve=_solve_plate_scale, solves_for=_focal_length_primitive,
+        "arcsec/pixel",
+        "Angle on the sky of one pixel.",
+        symbol="p_s",
+        bounds=(0.0, None),
+        solve=_solve_plate_scale,
+        solves_for=_focal_length_primitive,
     )
     def plate_scale_as(self) -> Float[Array, ""]:
         """Pitch over |EFL|, arcsec/pixel."""

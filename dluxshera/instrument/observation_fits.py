@@ -95,14 +95,20 @@ def _load(path: Path) -> list[dict[str, Any]]:
             warnings.simplefilter("error", AstropyUserWarning)
             warnings.simplefilter("ignore", fits.verify.VerifyWarning)  # untidy headers
             warnings.filterwarnings("error", "Error validating header", fits.verify.VerifyWarning)
-            with fits.open(path, checksum=True, memmap=False) as hdus:
-                found = [_hdu_content(hdu) for hdu in hdus]
+            hdus = fits.open(_stream(path), checksum=True)
+            found = [_hdu_content(hdu) for hdu in hdus]
     except (*_UNREADABLE, AstropyUserWarning, fits.VerifyError) as error:
         text = " ".join(str(error).split())
         reason = text.rstrip(".") or type(error).__name__
         raise ValueError(f"{path}: Expected a sound FITS file, got: {reason}. Copy it again.") from error
     _check_count(path, found)
     return found
+
+
+def _stream(path: Path) -> io.BytesIO:
+    """The file's bytes, unpacked; astropy leaves a file open when it meets damage."""
+    data = path.read_bytes()
+    return io.BytesIO(gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data)
 
 
 def _hdu_content(hdu) -> dict[str, Any]:

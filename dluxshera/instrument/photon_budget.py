@@ -28,8 +28,8 @@ class PhotonBudget(NamedTuple):
 def clear_area(transmission: ArrayLike, diameter: ArrayLike) -> float:
     """Area (m^2) that lets light through: power transmission times pixel area, summed.
 
-    A pixel that an edge cuts in half has amplitude one half and counts a quarter: with soft edges on 256 pixels
-    the sum is 0.7 % below the geometric area.
+    A pixel that an edge cuts in half has amplitude one half and counts a quarter: with soft edges on 256
+    pixels the sum is 0.7 % below the geometric area.
 
     Parameters
     ----------
@@ -71,8 +71,10 @@ def photon_budget(
     _check_positive(flux_photons_s_m2_um=flux_photons_s_m2_um, clear_area_m2=clear_area_m2)
     _check_positive(bandwidth_m=bandwidth_m, exposure_time_s=exposure_time_s)
     _check_positive(1.0, throughput=throughput, quantum_efficiency=quantum_efficiency)
-    photons = float(flux_photons_s_m2_um * clear_area_m2 * (bandwidth_m * 1e6) * exposure_time_s)
-    return PhotonBudget(photons, math.log10(photons), float(photons * throughput * quantum_efficiency))
+    rate = float(flux_photons_s_m2_um) * float(clear_area_m2) * float(bandwidth_m) * 1e6
+    photons = rate * float(exposure_time_s)
+    detected = photons * float(throughput) * float(quantum_efficiency)
+    return PhotonBudget(photons, math.log10(photons), detected)
 
 
 def _check_positive(limit: float = math.inf, **values: ArrayLike) -> None:

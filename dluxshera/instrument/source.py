@@ -24,7 +24,10 @@ class BinarySource(Model):
         "deg", "Direction of star A, from +row towards +column.", symbol=r"\theta"
     )
     log_flux_total: Float[Array, ""] = param(
-        "", "log10 of the photons per exposure through the aperture, both stars.", symbol=r"\log F", bounds=(-5.0, 20.0)
+        "",
+        "log10 of the photons per exposure through the aperture, both stars.",
+        symbol=r"\log F",
+        bounds=(-5.0, 20.0),
     )
     contrast: Float[Array, ""] = param("", "Flux of star A over star B.", symbol="c", bounds=(0.0, None))
     wavelengths_m: Float[Array, " k"] = buffer("Wavelengths at which the spectrum is sampled.", unit="m")
@@ -47,4 +50,6 @@ class BinarySource(Model):
         """The two stars as the optics take them: radians, photons by wavelength, metres."""
         weights = jnp.broadcast_to(self.spectral_weights, (2, self.wavelengths_m.shape[0]))
         weights = weights / weights.sum(axis=1, keepdims=True)
-        return Stars(dlu.arcsec2rad(self.positions_as), self.raw_fluxes[:, None] * weights, self.wavelengths_m)
+        return Stars(
+            dlu.arcsec2rad(self.positions_as), self.raw_fluxes[:, None] * weights, self.wavelengths_m
+        )

@@ -52,7 +52,9 @@ class PrimaryMirror(Model):
         u = 2 * pixel_centres(self.transmission.shape[0])
         inside = jnp.asarray(np.hypot(u[:, None], u[None, :]) <= 1)
         u = jnp.asarray(u, self.diameter.dtype)
-        error = jnp.where(inside, zernike_sum(self.zernike_coeffs_nm * _NANOMETRE, self.noll_indices, u, u), 0.0)
+        error = jnp.where(
+            inside, zernike_sum(self.zernike_coeffs_nm * _NANOMETRE, self.noll_indices, u, u), 0.0
+        )
         return error if self.wavefront_error_m is None else error + self.wavefront_error_m
 
 

@@ -134,7 +134,9 @@ def sampling_problems(telescope, stars, pixel_pitch, margin_npix: int) -> list[s
 
 def _band_problem(telescope, shortest: float, pixel: float, reach: float) -> str | None:
     cropped = telescope.band_npix < telescope.pad_npix
-    kept = shortest * telescope.band_npix / (2 * pixel * telescope.pad_npix) * (TAPER_START if cropped else 1.0)
+    kept = (
+        shortest * telescope.band_npix / (2 * pixel * telescope.pad_npix) * (TAPER_START if cropped else 1.0)
+    )
     if reach <= kept:
         return None
     return (

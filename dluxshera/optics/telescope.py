@@ -82,7 +82,9 @@ class AbstractTelescope(Model):
     def focal_length_primitive(self) -> str:
         """Name of the parameter that `with_focal_length` moves."""
 
-    def pupil_field(self, wavelength: Float[Array, ""], wavefront: Float[Array, "n n"]) -> Complex[Array, "n n"]:
+    def pupil_field(
+        self, wavelength: Float[Array, ""], wavefront: Float[Array, "n n"]
+    ) -> Complex[Array, "n n"]:
         """Field at the entrance pupil for unit total power; T [(1 - f) + f exp(i k step)] exp(i k wavefront)."""
         wavenumber = 2 * jnp.pi / wavelength
         mask, fraction = self.m1.transmission, self.diffractive_pupil_fraction
@@ -136,7 +138,9 @@ class AbstractTelescope(Model):
             centres = surface.height * travelled * stars.positions
             lattice = surface.height * pixel * grid.steps
             edge = STOP_EDGE * jnp.abs(surface.height) * pixel * (grid.pad_npix / grid.band_npix)
-            see = lambda centre, s=surface, x=lattice, e=edge: s.mirror.surface(x + centre[0], x + centre[1], e)  # noqa: E731
+            see = lambda centre, s=surface, x=lattice, e=edge: s.mirror.surface(
+                x + centre[0], x + centre[1], e
+            )  # noqa: E731
             stop, error = jax.vmap(see)(centres)
             stops.append(stop)
             errors.append(error)

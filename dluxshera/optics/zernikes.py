@@ -67,7 +67,10 @@ def _powers(x: Float[Array, " n"], count: int) -> Float[Array, "n count"]:
 
 
 def zernike_sum(
-    coefficients: Float[Array, " k"], noll_indices: tuple[int, ...], x: Float[Array, " nx"], y: Float[Array, " ny"]
+    coefficients: Float[Array, " k"],
+    noll_indices: tuple[int, ...],
+    x: Float[Array, " nx"],
+    y: Float[Array, " ny"],
 ) -> Float[Array, "ny nx"]:
     """Sum of Noll Zernikes on the grid of columns `x` and rows `y`.
 

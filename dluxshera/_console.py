@@ -1,0 +1,87 @@
+"""What the command line shows: messages, progress and tables. Results go to stdout, everything else to stderr."""
+
+import contextlib
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .inference.format_values import format_estimate
+
+
+class Console:
+    """Where a command writes; `quiet` keeps errors and results only, `as_json` makes results JSON."""
+
+    def __init__(self, quiet: bool, as_json: bool):
+        from rich.console import Console as RichConsole
+
+        self.quiet, self.as_json = quiet, as_json
+        self.out = RichConsole(soft_wrap=True, highlight=False)
+        self.err = RichConsole(stderr=True, soft_wrap=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """A line about what is going on."""
+        if not self.quiet:
+            self.err.print(text, markup=False)
+
+    def result(self, data: Any, show: Callable[[], Any]) -> None:
+        """The result of a command: `data` as JSON, or whatever `show()` makes for people."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
+        else:
+            self.out.print(show())
+
+    def show_warning(self, message, category, filename, lineno, file=None, line=None) -> None:
+        """One line for a warning, in place of Python's two with a file name."""
+        self.err.print(f"warning: {message}", markup=False)
+
+    @contextlib.contextmanager
+    def plain_warnings(self) -> Iterator[None]:
+        """Show each distinct warning once, in this console's way."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("once")
+            warnings.showwarning = self.show_warning
+            yield
+
+    @contextlib.contextmanager
+    def progress(self, max_steps: int) -> Iterator[Callable[[Any], None]]:
+        """Give an `on_step` for `fit` that shows steps, loss and the length of the last step."""
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=self.err, disable=self.quiet, transient=True) as bar:
+            task = bar.add_task("compiling")
+
+            def on_step(state) -> None:
+                text = f"step {int(state.step)}/{max_steps}  loss {float(state.loss):.6g}  "
+                bar.update(task, description=text + f"last step {float(state.step_norm):.2g} sigma")
+
+            yield on_step
+
+
+def parameter_table(rows: list[dict[str, Any]]) -> Any:
+    """Rich table of a fit: estimate, sigma, Cramér-Rao bound and, where known, truth and pull."""
+    from rich.table import Table
+
+    known = any(row["truth"] is not None for row in rows)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("parameter", no_wrap=True)
+    heads = ["estimate", "sigma", "Cramér-Rao", "unit"]
+    for head in [*heads[:3], *(["truth", "pull"] if known else []), heads[3]]:
+        table.add_column(head, justify="left" if head == "unit" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*_cells(row, known))
+    return table
+
+
+def _cells(row: dict[str, Any], known: bool) -> list[str]:
+    estimate, sigma = format_estimate(row["estimate"], row["sigma"])
+    _, bound = format_estimate(row["estimate"], row["cramer_rao"])
+    truth = []
+    if known:
+        truth = [
+            format_estimate(row["truth"], row["sigma"])[0],
+            f"{(row['estimate'] - row['truth']) / row['sigma']:+.2f}",
+        ]
+    return [row["label"], estimate, sigma, bound, *truth, row["unit"]]

@@ -1,0 +1,237 @@
+"""The command line: a thin shell over the package, with imports where they are used."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DEMO_PROFILE, DEMO_EXPOSURES = "shera_flight", 36_000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and give its exit code: 0 done, 1 failed, 2 bad usage or input, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    import jax
+
+    jax.config.update("jax_enable_x64", True)  # micro-arcseconds need double precision
+    from ._console import Console
+
+    console = Console(arguments.quiet, arguments.json)
+    try:
+        with console.plain_warnings():
+            return arguments.run(arguments, console)
+    except KeyboardInterrupt:
+        return _complain("interrupted before there was anything to keep", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output went away; Python would complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (ValueError, TypeError, OSError) as error:
+        return _complain(str(error), BAD_INPUT)
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write("dluxshera: " + " ".join(message.split()) + "\n")
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--quiet", action="store_true", help="no progress and no remarks")
+    common.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+    building = argparse.ArgumentParser(add_help=False)
+    building.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="override of the profile"
+    )
+    building.add_argument(
+        "--config", type=Path, metavar="FILE.yaml", help="keys: profile, overrides, theta, engine"
+    )
+    building.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of everything random (default 0)"
+    )
+    parser = argparse.ArgumentParser(prog="dluxshera", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable, parents: list, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, parents=[common, *parents], help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    demo = command("demo", _demo, [building], "simulate a SHERA image, fit it and report")
+    demo.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="DIR", help="default: demo")
+    describe = command("describe", _describe, [building], "list every parameter of a profile")
+    describe.add_argument("profile", nargs="?", help="name of a packaged profile, or a YAML file")
+    simulate = command("simulate", _simulate, [building], "make an image with noise")
+    simulate.add_argument("profile", nargs="?", help="name of a packaged profile, or a YAML file")
+    simulate.add_argument("-o", "--output", type=Path, required=True, metavar="OBS", help=".fits or .npz")
+    simulate.add_argument(
+        "--exposures", type=int, default=1, metavar="N", help="exposures summed (default 1)"
+    )
+    simulate.add_argument("--noiseless", action="store_true", help="the expected image")
+    _add_fit_options(command("fit", _fit, [building], "fit an image"))
+    report = command("report", _report, [], "write report.html into a run directory")
+    report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    return parser
+
+
+def _add_fit_options(fit: argparse.ArgumentParser) -> None:
+    fit.add_argument("observation", type=Path, metavar="OBS", help=".fits or .npz")
+    fit.add_argument("--profile", help="name of a packaged profile, or a YAML file")
+    fit.add_argument("-o", "--output", type=Path, required=True, metavar="RUN_DIR")
+    fit.add_argument("--free", nargs="+", metavar="PATTERN", help="what moves (default: the profile's list)")
+    fit.add_argument(
+        "--engine", choices=("lm", "gd"), help="lm: Levenberg-Marquardt (default); gd: gradient descent"
+    )
+    fit.add_argument("--max-steps", type=int, metavar="N", help="step limit of the engine")
+    fit.add_argument("--likelihood", choices=("poisson", "gaussian", "gaussian_model"), default="poisson")
+    fit.add_argument("--guess", action="store_true", help="find the start in the image, not in the profile")
+    fit.add_argument("--priors", action="store_true", help="use the priors of the profile")
+    fit.add_argument("--overwrite", action="store_true", help="replace an existing run")
+    fit.add_argument("--extension", metavar="NAME", help="FITS extension of the image")
+    fit.add_argument(
+        "--unit", choices=("electron", "adu", "electron/s", "adu/s"), help="where the file has no BUNIT"
+    )
+    fit.add_argument("--gain", type=float, metavar="E_PER_ADU", help="where the file has no GAIN")
+    fit.add_argument("--exposures", type=int, metavar="N", help="where the file has no NEXP")
+    fit.add_argument("--exposure-time", type=float, metavar="SECONDS", help="where the file has no EXPTIME")
+
+
+def _profile(arguments: argparse.Namespace, extra: dict[str, Any] | None = None) -> Any:
+    """The profile that the options name: config file, then command line; `extra` gives way to both."""
+    from .config.settings import read_settings
+
+    return read_settings(getattr(arguments, "profile", None), arguments.config, arguments.set, extra)
+
+
+def _describe(arguments: argparse.Namespace, console: Any) -> int:
+    from .config import build_instrument
+    from .params import describe
+
+    table = describe(build_instrument(_profile(arguments), arguments.seed))
+    console.result(table.rows, table.to_rich)
+    return DONE
+
+
+def _simulate(arguments: argparse.Namespace, console: Any) -> int:
+    from .config import build_instrument
+    from .instrument import simulate
+
+    _check_output(arguments.output, overwrite=True)
+    model = build_instrument(_profile(arguments), arguments.seed)
+    observed = simulate(model, arguments.seed, exposures=arguments.exposures, noise=not arguments.noiseless)
+    observed.write(arguments.output)
+    facts = {"file": str(arguments.output), "shape": list(observed.image.shape), "exposures": arguments.exposures,
+             "electrons": float(observed.image.sum()), "masked_pixels": observed.masked_count}  # fmt: skip
+    console.result(
+        facts, lambda: f"{facts['file']}: {facts['electrons']:.6g} electrons in {facts['shape']} pixels"
+    )
+    return DONE
+
+
+def _fit(arguments: argparse.Namespace, console: Any) -> int:
+    from .config import build_instrument
+    from .instrument import Observation, with_guess
+
+    _check_output(arguments.output, arguments.overwrite)
+    options = {"extension": arguments.extension, "unit": arguments.unit, "gain_e_per_adu": arguments.gain,
+               "exposures": arguments.exposures, "exposure_time_s": arguments.exposure_time}  # fmt: skip
+    observed = Observation.read(arguments.observation, **options)
+    profile = _profile(arguments, {"optics.psf_npix": observed.image.shape[0]})
+    start = build_instrument(profile, arguments.seed)
+    if arguments.guess:
+        start = with_guess(start, observed)
+    return _fit_and_save(arguments, console, profile, start, observed, arguments.output)
+
+
+def _fit_and_save(arguments, console, profile, start, observed, run_dir: Path, truth=None) -> int:
+    """Fit, print the table, write the run; the rest of `fit` and `demo`."""
+    from ._console import parameter_table as show_table
+    from .config import default_space
+    from .config.runs import fit_warnings, parameter_table, save_fit
+    from .config.settings import engine_of
+    from .inference import Objective, fit
+
+    option = vars(arguments).get
+    engine = engine_of(profile, option("engine"), option("max_steps"))
+    likelihood, free, priors = option("likelihood", "poisson"), option("free"), option("priors", False)
+    space = default_space(start, profile, free, priors)
+    objective = Objective(start, space, observed, likelihood)
+    with console.progress(engine.max_steps) as on_step, _stop_on_signal() as should_stop:
+        solution = fit(objective, space.pack(start), engine, on_step=on_step, should_stop=should_stop)
+    overwrite = option("overwrite", True)
+    save_fit(run_dir, solution, profile, observed, free=free, priors=priors, start=start, truth=truth,
+             likelihood=likelihood, overwrite=overwrite)  # fmt: skip
+    for line in fit_warnings(solution):
+        console.err.print(f"warning: {line}", markup=False)
+    rows, stats = parameter_table(solution, start, truth), solution.stats
+    result = {"run": str(run_dir), "result": str(solution.result), "converged": solution.converged, **stats}
+    console.result({**result, "parameters": rows}, lambda: show_table(rows))
+    console.say(
+        f"{solution.result} after {stats['steps']} steps in {stats['seconds']:.1f} s; reduced chi-square "
+        f"{stats['reduced_chi_square']:.4f}; run in {run_dir}"
+    )
+    return INTERRUPTED if solution.result == "interrupted" else DONE
+
+
+def _demo(arguments: argparse.Namespace, console: Any) -> int:
+    from .config import build_instrument
+    from .config.demo import drawn_truth
+    from .instrument import simulate
+
+    folder = arguments.output
+    _check_output(folder, overwrite=True)
+    arguments.profile = None if arguments.config else DEMO_PROFILE
+    profile = _profile(arguments)
+    start = build_instrument(profile, arguments.seed)
+    truth = drawn_truth(profile, start, arguments.seed)
+    console.say(
+        f"{profile.name}: {DEMO_EXPOSURES} exposures of a binary star, drawn about the profile's values"
+    )
+    observed = simulate(truth, arguments.seed, exposures=DEMO_EXPOSURES)
+    folder.mkdir(exist_ok=True)
+    observed.write(folder / "observation.fits")
+    code = _fit_and_save(arguments, console, profile, start, observed, folder / "run", truth)
+    console.say(f"report in {_write_report(folder / 'run')}")
+    return code
+
+
+def _report(arguments: argparse.Namespace, console: Any) -> int:
+    page = _write_report(arguments.run_dir)
+    console.result({"report": str(page)}, lambda: str(page))
+    return DONE
+
+
+def _write_report(run_dir: Path) -> Path:
+    from ._report import write_report
+
+    return write_report(run_dir)
+
+
+def _check_output(path: Path, overwrite: bool) -> None:
+    """Refuse an output that could not be written, before any work is done."""
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"{path}: the folder {path.absolute().parent} does not exist. Make it first.")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path}: exists already. Choose another name, or give --overwrite.")
+
+
+class _stop_on_signal:  # noqa: N801 - a context manager, used like a function
+    """Turn SIGINT and SIGTERM into a question that `fit` asks after each step; a second one acts at once."""
+
+    def __enter__(self) -> Callable[[], bool]:
+        self.asked = False
+        self.before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return lambda: self.asked
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        sys.stderr.write("stopping after this step\n")
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)

@@ -20,7 +20,6 @@ from .build import build_instrument
 from .profile import Profile
 from .theta import default_space
 
-
 MOST_EXCESS = 5.0  # standard deviations of the reduced chi-square from one that are still believed
 
 

@@ -3,6 +3,7 @@
 from .apertures import ApertureShape as ApertureShape
 from .apertures import pupil_transmission as pupil_transmission
 from .diffractive_pupil import diffractive_pupil_fraction as diffractive_pupil_fraction
+from .mirrors import EntrancePupil as EntrancePupil
 from .mirrors import PrimaryMirror as PrimaryMirror
 from .mirrors import SecondaryMirror as SecondaryMirror
 from .sampling import SamplingWarning as SamplingWarning

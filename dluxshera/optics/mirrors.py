@@ -1,4 +1,4 @@
-"""The two mirrors: what each adds to the wavefront, and where its stop lies."""
+"""Pupil and mirrors: what each adds to the wavefront, and where its stop lies."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -32,30 +32,62 @@ def _zernikes(symbol: str, doc: str):
     return param("nm", doc, symbol=symbol, shape=("noll_indices",), element_labels=_noll_labels)
 
 
-class PrimaryMirror(Model):
-    """The entrance pupil: its mask, aberrations and map, on the pupil grid.
+def _transmission():
+    return buffer("Amplitude transmission of the pupil.")
 
-    The pupil grid spans the diameter, so that scaling the diameter scales the obscuration and struts with it.
-    """
+
+def _noll_indices():
+    return static("Noll index of each Zernike coefficient.")
+
+
+def _pupil_map():
+    return buffer("Wavefront error map over the pupil.", unit="m", optional=True)
+
+
+_PUPIL_ZERNIKES = "Noll Zernike coefficients of the wavefront, unit RMS over the full circle."
+
+
+class EntrancePupil(Model):
+    """The pupil of a single lens: mask, aberrations and map, on a grid that spans its diameter."""
+
+    diameter: Float[Array, ""] = _diameter("D_1")
+    zernike_coeffs_nm: Float[Array, " k"] = _zernikes("a_1", _PUPIL_ZERNIKES)
+    transmission: Float[Array, "n n"] = _transmission()
+    noll_indices: tuple[int, ...] = _noll_indices()
+    wavefront_error_m: Float[Array, "n n"] | None = _pupil_map()
+
+    def wavefront(self) -> Float[Array, "n n"]:
+        """Optical path difference (n, n), metres."""
+        return _pupil_wavefront(self)
+
+
+class PrimaryMirror(Model):
+    """The entrance pupil where it is a mirror of a train: an `EntrancePupil` with a focal length."""
 
     diameter: Float[Array, ""] = _diameter("D_1")
     focal_length: Float[Array, ""] = _focal_length("f_1")
-    zernike_coeffs_nm: Float[Array, " k"] = _zernikes(
-        "a_1", "Noll Zernike coefficients of the wavefront, unit RMS over the full circle."
-    )
-    transmission: Float[Array, "n n"] = buffer("Amplitude transmission of the pupil.")
-    noll_indices: tuple[int, ...] = static("Noll index of each Zernike coefficient.")
-    wavefront_error_m: Float[Array, "n n"] | None = buffer("Wavefront error map.", unit="m", optional=True)
+    zernike_coeffs_nm: Float[Array, " k"] = _zernikes("a_1", _PUPIL_ZERNIKES)
+    transmission: Float[Array, "n n"] = _transmission()
+    noll_indices: tuple[int, ...] = _noll_indices()
+    wavefront_error_m: Float[Array, "n n"] | None = _pupil_map()
 
     def wavefront(self) -> Float[Array, "n n"]:
-        """Optical path difference (n, n), metres. Zernikes are zero beyond the unit circle, as in dLux."""
-        u = 2 * pixel_centres(self.transmission.shape[0])
-        inside = jnp.asarray(np.hypot(u[:, None], u[None, :]) <= 1)
-        u = jnp.asarray(u, self.diameter.dtype)
-        error = jnp.where(
-            inside, zernike_sum(self.zernike_coeffs_nm * _NANOMETRE, self.noll_indices, u, u), 0.0
-        )
-        return error if self.wavefront_error_m is None else error + self.wavefront_error_m
+        """Optical path difference (n, n), metres."""
+        return _pupil_wavefront(self)
+
+
+def _pupil_wavefront(pupil: EntrancePupil | PrimaryMirror) -> Float[Array, "n n"]:
+    """Zernikes, zero beyond the unit circle as in dLux, and the map.
+
+    The grid spans the diameter, so that scaling the diameter scales the obscuration and struts with it.
+    """
+    u = 2 * pixel_centres(pupil.transmission.shape[0])
+    inside = jnp.asarray(np.hypot(u[:, None], u[None, :]) <= 1)
+    u = jnp.asarray(u, pupil.diameter.dtype)
+    error = jnp.where(
+        inside, zernike_sum(pupil.zernike_coeffs_nm * _NANOMETRE, pupil.noll_indices, u, u), 0.0
+    )
+    return error if pupil.wavefront_error_m is None else error + pupil.wavefront_error_m
 
 
 class SecondaryMirror(Model):
@@ -66,7 +98,7 @@ class SecondaryMirror(Model):
     zernike_coeffs_nm: Float[Array, " k"] = _zernikes(
         "a_2", "Noll Zernike coefficients of the wavefront, unit RMS over the mirror's own full circle."
     )
-    noll_indices: tuple[int, ...] = static("Noll index of each Zernike coefficient.")
+    noll_indices: tuple[int, ...] = _noll_indices()
     wavefront_error_m: Float[Array, "q q"] | None = buffer(
         "Wavefront error map over the mirror's own diameter.", unit="m", optional=True
     )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from ..params import Model
-from .mirrors import PrimaryMirror, SecondaryMirror
+from .mirrors import EntrancePupil, PrimaryMirror, SecondaryMirror
 from .phasor import phasor
 from .propagation import Lattice, band_spectrum, focal_field, taper, transfer_function
 
@@ -52,7 +52,7 @@ class Focus(NamedTuple):
 class AbstractTelescope(Model):
     """A chain of planes from the pupil to the focus; a variant says which planes, and what sets the focal length."""
 
-    m1: eqx.AbstractVar[PrimaryMirror]
+    m1: eqx.AbstractVar[EntrancePupil | PrimaryMirror]
     diffractive_pupil_fraction: eqx.AbstractVar[Float[Array, "n n"]]
     diffractive_pupil_step_m: eqx.AbstractVar[Float[Array, ""]]
     focal_length: eqx.AbstractVar[Float[Array, ""]]
@@ -138,10 +138,11 @@ class AbstractTelescope(Model):
             centres = surface.height * travelled * stars.positions
             lattice = surface.height * pixel * grid.steps
             edge = STOP_EDGE * jnp.abs(surface.height) * pixel * (grid.pad_npix / grid.band_npix)
-            see = lambda centre, s=surface, x=lattice, e=edge: s.mirror.surface(
-                x + centre[0], x + centre[1], e
-            )  # noqa: E731
-            stop, error = jax.vmap(see)(centres)
+
+            def seen(centre, mirror=surface.mirror, lattice=lattice, edge=edge):
+                return mirror.surface(lattice + centre[0], lattice + centre[1], edge)
+
+            stop, error = jax.vmap(seen)(centres)
             stops.append(stop)
             errors.append(error)
         return stops, errors

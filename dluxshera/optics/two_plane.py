@@ -4,15 +4,15 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from ..params import param
-from .mirrors import PrimaryMirror, nonzero
-from .telescope import AbstractTelescope, Focus, Surface
 from . import _fields as fields
+from .mirrors import EntrancePupil, nonzero
+from .telescope import AbstractTelescope, Focus, Surface
 
 
 class TwoPlaneTelescope(AbstractTelescope):
     """A single lens: all aberrations sit in the pupil."""
 
-    m1: PrimaryMirror
+    m1: EntrancePupil
     focal_length: Float[Array, ""] = param(
         "m", "System focal length; negative inverts the image.", symbol="f", validator=nonzero
     )

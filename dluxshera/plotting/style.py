@@ -1,0 +1,83 @@
+"""How every figure looks: one restrained style, readable at column width, safe for colour-blind readers."""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
+INK, FAINT, MASKED = "#222222", "#8a8a8a", "#9a9a9a"
+IMAGE_CMAP, DIVERGING_CMAP = "viridis", "RdBu_r"
+
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "axes.prop_cycle": cycler(linestyle=["-", "--", ":"]) * cycler(color=list(COLORS)),
+    "axes.formatter.useoffset": False,
+    "axes.formatter.limits": (-4, 5),
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.labelspacing": 0.3,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "dluxshera",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Use the style for figures made inside, and leave matplotlib's settings as they were."""
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Make a function draw its figure in the style."""
+
+    @functools.wraps(draw)
+    def wrapped(*args: Any, **kwargs: Any) -> Figure:
+        with style():
+            figure = draw(*args, **kwargs)
+            if kwargs.get("ax") is None:
+                figure.draw_without_rendering()  # ticks are made at the first drawing, from the settings of then
+            return figure
+
+    return wrapped
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, in inches, that no global state knows of."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return `ax`, or the axes of a new figure, in inches."""
+    return new_figure(width, height).subplots() if ax is None else ax

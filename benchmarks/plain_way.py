@@ -172,7 +172,7 @@ def padded_size(npix, footprint):
     return npix // 2 * max(3, int(np.ceil(2 * footprint)))
 
 
-def build(numbers, arrays):
+def build(numbers, arrays, psf_npix):
     """A `Geometry` from the `geometry` record and the arrays of a reference file; M2 sampled like M1."""
     d1, d2, pixel = numbers["p1_diameter"], numbers["p2_diameter"], numbers["pixel_size"]
     npix = arrays["m1_transmission"].shape[0]
@@ -180,7 +180,6 @@ def build(numbers, arrays):
     padded = padded_size(npix, d2 / abs(height) / d1)
     m2_points = dlu.pixel_coords(npix, d2)
     soft_edge = jnp.clip((d2 / 2 - jnp.hypot(*m2_points)) * npix / d2 + 0.5, 0, 1)
-    psf_npix = arrays["image" if "image" in arrays else "expected"].shape[0]
     return Geometry(
         d1, d2, numbers["m1_focal_length"], numbers["m2_focal_length"], pixel,
         transmission=jnp.asarray(arrays["m1_transmission"]),
@@ -195,8 +194,8 @@ def build(numbers, arrays):
     )  # fmt: skip
 
 
-def load_reference(path):
-    """Geometry, parameters (23,) and noiseless image (n, n) of a reference file."""
+def load_reference(path, psf_npix=None):
+    """Geometry, parameters (23,) and noiseless image (n, n) of a reference file; another image size if asked for."""
     with np.load(path) as archive:
         arrays = {key: archive[key] for key in archive.files}
     meta = json.loads(str(arrays["meta"]))
@@ -204,7 +203,8 @@ def load_reference(path):
     zernikes = [values[f"optics.{m}.zernike_coeffs_nm"] for m in ("m1", "m2")]
     scale = meta["derived"]["plate_scale_as"]
     theta = jnp.asarray([*(values[f"binary.{name}"] for name in BINARY), *zernikes[0], *zernikes[1], scale])
-    return build(meta["geometry"], arrays), theta, jnp.asarray(arrays.get("image", arrays.get("expected")))
+    image = jnp.asarray(arrays.get("image", arrays.get("expected")))
+    return build(meta["geometry"], arrays, psf_npix or image.shape[0]), theta, image
 
 
 def main(directory):

@@ -7,7 +7,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .inference.format_values import format_estimate
+from .inference.format_values import format_table
+
+
+TABLE_WIDTH = 130
 
 
 class Console:
@@ -17,7 +20,8 @@ class Console:
         from rich.console import Console as RichConsole
 
         self.quiet, self.as_json = quiet, as_json
-        self.out = RichConsole(soft_wrap=True, highlight=False)
+        self.out = RichConsole(highlight=False)
+        self.out.width = max(self.out.width, TABLE_WIDTH)  # a narrower terminal wraps; a file keeps everything
         self.err = RichConsole(stderr=True, soft_wrap=True, highlight=False)
 
     def say(self, text: str) -> None:
@@ -61,27 +65,13 @@ class Console:
 
 
 def parameter_table(rows: list[dict[str, Any]]) -> Any:
-    """Rich table of a fit: estimate, sigma, Cramér-Rao bound and, where known, truth and pull."""
+    """Rich table of a fit: estimate, sigma, Cramér-Rao bound, start and, where known, truth and pull."""
     from rich.table import Table
 
-    known = any(row["truth"] is not None for row in rows)
+    header, *body = format_table(rows)
     table = Table(box=None, pad_edge=False)
-    table.add_column("parameter", no_wrap=True)
-    heads = ["estimate", "sigma", "Cramér-Rao", "unit"]
-    for head in [*heads[:3], *(["truth", "pull"] if known else []), heads[3]]:
-        table.add_column(head, justify="left" if head == "unit" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*_cells(row, known))
+    for head in header:
+        table.add_column(head, justify="left" if head in ("parameter", "unit") else "right", no_wrap=True)
+    for cells in body:
+        table.add_row(*cells)
     return table
-
-
-def _cells(row: dict[str, Any], known: bool) -> list[str]:
-    estimate, sigma = format_estimate(row["estimate"], row["sigma"])
-    _, bound = format_estimate(row["estimate"], row["cramer_rao"])
-    truth = []
-    if known:
-        truth = [
-            format_estimate(row["truth"], row["sigma"])[0],
-            f"{(row['estimate'] - row['truth']) / row['sigma']:+.2f}",
-        ]
-    return [row["label"], estimate, sigma, bound, *truth, row["unit"]]

@@ -29,7 +29,7 @@ def fisher_information(objective: Any, theta: Float[Array, " D"]) -> Float[Array
 
 @eqx.filter_jit
 def prior_information(objective: Any, theta: Float[Array, " D"]) -> Float[Array, "D D"]:
-    """Curvature (D, D) of minus the log prior at θ, in units of 1/θ^2."""
+    """Information (D, D) of the priors at θ, in units of 1/θ^2."""
     return objective.prior_information(theta)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-TABLE_COLUMNS = ("parameter", "unit", "estimate", "sigma", "sigma, small", "Cramér-Rao", "start", "truth", "pull")
+TABLE_COLUMNS = ("parameter", "unit", "estimate", "sigma", "sigma as angle", "Cramér-Rao", "start", "truth", "pull")
 _FIXED = range(-6, 16)  # decimal places for which fixed notation is easier to read than powers of ten
 _SMALL_ANGLES = ((1e-3, 1e6, "µas"), (0.1, 1e3, "mas"))  # below so many arcsec: factor and unit
 
@@ -101,10 +101,17 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         sigma,
         format_small_angle(row["sigma"], row["unit"]),
         format_sigma(row.get("cramer_rao")),
-        format_number(row.get("start")),
-        format_number(row.get("truth")),
+        _reference(row.get("start"), row["sigma"]),
+        _reference(row.get("truth"), row["sigma"]),
         "" if deviation is None else _unsigned_zero(f"{deviation:+.2f}"),
     )
+
+
+def _reference(value: float | None, sigma: float | None) -> str:
+    """A number to compare with an estimate: six digits, or one decimal place more than its sigma has."""
+    if value is None or sigma is None or not (math.isfinite(value) and math.isfinite(sigma) and sigma > 0):
+        return format_number(value)
+    return format_number(round(value, max(_places(sigma) + 1, 5 - _exponent(value))), 15)
 
 
 def _exponent(value: float) -> int:

@@ -80,7 +80,7 @@ class LevenbergMarquardt(AbstractEngine):
         """With gradient, curvature and convergence at the present θ; at the start, the whitening too."""
         expansion = objective.expansion(state.theta)
         information = expansion.information + expansion.prior_information
-        whiten = jnp.where(state.step == 0, _whitening(information), state.memory.whiten)
+        whiten = _kept_or_refreshed(state.memory.whiten, _whitening(information))
         gradient = whiten.T @ expansion.gradient
         curvature = whiten.T @ information @ whiten
         newton = lx.linear_solve(_held_fixed(curvature, whiten, 1e-12), gradient, lx.Cholesky()).value
@@ -101,6 +101,12 @@ def _whitening(information: Float[Array, "D D"]) -> Float[Array, "D D"]:
     values, vectors, scale = spectrum = scaled_spectrum(information)
     seen = spectrum.seen
     return scale[:, None] * vectors * jnp.where(seen, 1 / jnp.sqrt(jnp.where(seen, values, 1.0)), 0.0)
+
+
+def _kept_or_refreshed(whiten: Float[Array, "D D"], fresh: Float[Array, "D D"]) -> Float[Array, "D D"]:
+    """The whitening of the start, unless directions have come to life since."""
+    alive, alive_now = (jnp.sum(jnp.any(w != 0, axis=0)) for w in (whiten, fresh))
+    return jnp.where(alive_now > alive, fresh, whiten)
 
 
 def _held_fixed(curvature, whiten, floor: float) -> lx.AbstractLinearOperator:

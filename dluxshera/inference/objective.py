@@ -22,7 +22,7 @@ class Expansion(NamedTuple):
     information : Array (D, D)
         Expected information J^T W J of the likelihood.
     prior_information : Array (D, D)
-        Curvature of minus the log prior.
+        Information of the priors.
     """
 
     loss: Float[Array, ""]
@@ -116,8 +116,8 @@ class Objective(eqx.Module):
         )
 
     def prior_information(self, theta: Float[Array, " D"]) -> Float[Array, "D D"]:
-        """Curvature of minus the log prior at θ."""
-        return -jax.hessian(self.space.log_prior)(theta)
+        """Information that the priors add at θ."""
+        return jnp.diag(self.space.prior_information(theta))
 
     def _signal_loss(self, expected, theta):
         pixels = self.likelihood.loss(jnp.where(self.mask, expected, 1.0), self._data(theta))

@@ -21,7 +21,7 @@ class ApertureShape:
     strut_width_ratio : float
         Width of a strut.
     strut_rotation_deg : float, degrees
-        Angle of the first strut, in dLux's spider convention (from -row, towards +column).
+        Angle of the first strut, in dLux's spider convention (from -row, towards -column).
     """
 
     secondary_ratio: float = 0.0
@@ -48,7 +48,7 @@ def _struts(shape: ApertureShape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     blocked = np.zeros(x.shape, bool)
     for index in range(shape.strut_count):
         angle = np.deg2rad(shape.strut_rotation_deg + 360 * index / shape.strut_count)
-        across, along = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        across, along = x * np.cos(angle) - y * np.sin(angle), y * np.cos(angle) + x * np.sin(angle)
         blocked |= (np.abs(across) < shape.strut_width_ratio / 2) & (along < 0)
     return blocked
 

@@ -31,7 +31,7 @@ def read_map(path: str | Path) -> np.ndarray:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path}: expected an .npy file with a diffractive pupil map; {error}.") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[0] != array.shape[1]:
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or not 0 < array.shape[0] == array.shape[1]:
         raise ValueError(
             f"{path}: expected a square two-dimensional map, got {getattr(array, 'shape', 'an archive')}."
         )

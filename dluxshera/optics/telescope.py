@@ -112,11 +112,12 @@ class AbstractTelescope(Model):
         focus, surfaces = self.focus(), self.surfaces()
         wavefront, pixel = self.m1.wavefront(), self.m1.diameter / self.pupil_npix
         stops, errors = self._seen_surfaces(stars, grid, surfaces)
+        walk = sum(surface.distance for surface in surfaces) * stars.positions
 
         def add_wavelength(image, inputs):
             wavelength, photons = inputs
             field = self._at_last_plane(wavelength, wavefront, grid, surfaces, stops, errors)
-            field = field * _tilts(stars.positions, pixel * grid.steps, focus, wavelength)
+            field = field * _tilts(stars.positions, pixel * grid.steps, walk, focus, wavelength)
             phase_step = pixel * pixel_pitch * focus.height / (wavelength * focus.detector_distance)
             focal = focal_field(field, phase_step, grid, npix)
             photons_per_cell = jnp.tensordot(photons * phase_step**2, focal.real**2 + focal.imag**2, 1)
@@ -159,9 +160,16 @@ class AbstractTelescope(Model):
         return field if surfaces else jnp.fft.ifft2(spectrum)[None]
 
 
-def _tilts(positions, x, focus: Focus, wavelength) -> Complex[Array, "s m m"]:
-    """Phase exp(i k (a . X)) of each star, with the defocus of a detector away from the paraxial focus."""
+def _tilts(positions, x, walk, focus: Focus, wavelength) -> Complex[Array, "s m m"]:
+    """Phase exp(i k (a . X)) of each star, with the defocus of a detector away from the paraxial focus.
+
+    The field lives in each star's own frame, so the defocus sees it displaced by the beam's `walk` (s, 2).
+    """
     wavenumber = 2 * jnp.pi / wavelength
     defocus = 0.5 * focus.height**2 * (1 / focus.detector_distance - 1 / focus.back_focal_distance)
-    axes = [phasor(wavenumber * (positions[:, axis, None] * x + defocus * x**2)) for axis in (0, 1)]
-    return axes[1][:, :, None] * axes[0][:, None, :]
+
+    def axis_phase(axis):
+        position, displaced = positions[:, axis, None], x + walk[:, axis, None]
+        return phasor(wavenumber * (position * x + defocus * displaced**2))
+
+    return axis_phase(1)[:, :, None] * axis_phase(0)[:, None, :]

@@ -69,8 +69,8 @@ class ThreePlaneTelescope(AbstractTelescope):
     def despace(self, delta: Float[Array, ""]) -> "ThreePlaneTelescope":
         """Move M2 by `delta` metres away from M1 with the detector held where it is.
 
-        The detector's distance behind M2 shrinks by `delta`, whatever the new paraxial focus is.
+        The light folds at M2, so the detector is farther from it by `delta`, whatever the new paraxial focus is.
         """
-        held = self.focus().detector_distance - delta
+        held = self.focus().detector_distance + delta
         moved = eqx.tree_at(lambda t: t.plane_separation, self, self.plane_separation + delta)
         return eqx.tree_at(lambda t: t.focus_shift, moved, held - moved.focus().back_focal_distance)

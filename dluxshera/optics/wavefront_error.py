@@ -27,14 +27,16 @@ def power_law_map(
     -------
     ndarray (npix, npix), metres
     """
-    if rms_nm < 0 or npix < 4:
-        raise ValueError(f"Expected rms_nm >= 0 and npix >= 4, got {rms_nm} and {npix}.")
+    if not (0 <= rms_nm < np.inf and np.isfinite(alpha) and npix >= 4):
+        raise ValueError(f"Expected rms_nm >= 0, a finite alpha and npix >= 4, got {rms_nm}, {alpha} and {npix}.")
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(npix), np.fft.fftfreq(npix)))
     frequency[0, 0] = np.inf
     noise = np.fft.fft2(np.random.default_rng(seed).normal(size=(npix, npix)))
     error = np.fft.ifft2(noise * frequency ** (-alpha / 2)).real
     x, y = np.meshgrid(pixel_centres(npix), pixel_centres(npix))
     weights = (np.hypot(x, y) <= 0.5).astype(float) if aperture is None else np.asarray(aperture, float)
+    if not weights.sum() > 0:
+        raise ValueError("Expected an aperture with light in it, got one that is zero everywhere.")
     error = _without_plane(error, x, y, weights)
     rms = np.sqrt((weights * error**2).sum() / weights.sum())
     return error * (rms_nm * 1e-9 / rms)

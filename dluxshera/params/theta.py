@@ -159,6 +159,15 @@ class ThetaSpace(eqx.Module):
             total = total + (0.0 if prior is None else jnp.sum(prior.log_prob(value)))
         return total
 
+    def prior_information(self, theta: Float[ArrayLike, " dim"]) -> Float[Array, " dim"]:
+        """Return the curvature of minus the log priors, in 1/θ^2, element by element.
+
+        Taken in physical values and carried over by the squared slope of the bijector, never negative: the
+        bijector's own curvature, which is no information, is left out.
+        """
+        curvature = [_prior_curvature(p, x) for p, x in zip(self.priors, self._split_physical(theta), strict=True)]
+        return jnp.concatenate(curvature) * self.jacobian_diag(theta) ** 2
+
     def mask(self, model: Any) -> Any:
         """Return the model's tree with True at the leaves that this fit moves, for `eqx.partition`."""
         first_alias = len(self.targets) - self.num_aliases
@@ -218,6 +227,18 @@ class ThetaSpace(eqx.Module):
                 "Move the start inside or give other bounds in overrides."
             )
         return theta
+
+
+def _prior_curvature(prior: AbstractPrior | None, value: Array) -> Array:
+    """Minus the second derivative of an elementwise log density, flat; zero without a prior."""
+    if prior is None:
+        return jnp.zeros(value.size, value.dtype)
+    one = jnp.ones_like(value)
+
+    def slope(x):
+        return jax.jvp(prior.log_prob, (x,), (one,))[1]
+
+    return jnp.maximum(-jax.jvp(slope, (value,), (one,))[1], 0.0).ravel()
 
 
 def _floats(vector: ArrayLike) -> Array:

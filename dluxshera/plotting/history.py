@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from .style import COLUMN_WIDTH, FAINT, PAGE_WIDTH, axes_or_new, new_figure, styled
+
+MOST_MARKS = 60  # a longer series is drawn without a mark at each step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Panel:
         Drawn as a line.
     scale : str
         "linear", "log" or "symlog".
+    linear_within : float
+        A "symlog" scale is linear so near to zero.
     band : float, optional
         Half width of the band drawn around zero, such as one sigma.
     """
@@ -35,6 +39,7 @@ class Panel:
     series: Mapping[str, ArrayLike]
     truth: float | None = None
     scale: str = "linear"
+    linear_within: float = 1.0
     band: float | None = None
 
 
@@ -78,12 +83,11 @@ def plot_signal(
     """
     if log and symlog:
         raise ValueError("Expected log or symlog, got both. Ask for one.")
-    values = np.asarray(values, float)
-    ax = axes_or_new(ax, COLUMN_WIDTH, 0.65 * COLUMN_WIDTH)
-    draw_series(ax, values, x, scale="log" if log else "symlog" if symlog else "linear", label=label)
-    finish_axis(ax, unit, truth)
+    ax = axes_or_new(ax, COLUMN_WIDTH, 0.7 * COLUMN_WIDTH)
+    scale = "log" if log else "symlog" if symlog else "linear"
+    title = _ends(np.asarray(values, float), unit) if title is None else title
+    _draw_panel(ax, Panel(title, unit, {label or "": values}, truth, scale), x)
     ax.set_xlabel(x_label)
-    ax.set_title(_ends(values, unit) if title is None else title)
     if label is not None:
         ax.legend()
     return ax.figure
@@ -106,7 +110,7 @@ def plot_panels(
     Raises
     ------
     ValueError
-        If there is no panel, or a series has another length than `x`.
+        If there is no panel, a scale is unknown, or a series has another length than `x`.
     """
     if not panels:
         raise ValueError("Expected at least one panel, got none.")
@@ -115,49 +119,50 @@ def plot_panels(
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=lines)[:, 0]
     for ax, panel in zip(axes, panels, strict=True):
         _draw_panel(ax, panel, x)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), borderaxespad=0.0)
     axes[-1].set_xlabel(x_label)
+    figure.align_ylabels(axes)
     if title is not None:
         figure.suptitle(title, x=0.01, ha="left", fontsize="large")
     return figure
-
-
-def draw_series(ax: Axes, values: ArrayLike, x: ArrayLike | None, *, scale: str, label: str | None = None) -> None:
-    """Draw a series with a mark at every step where there are few; on a log axis zero has no mark."""
-    values = np.asarray(values, float)
-    x = np.arange(values.shape[0]) if x is None else np.asarray(x)
-    if x.shape != values.shape[:1]:
-        raise ValueError(f"Expected x of shape {values.shape[:1]}, one for each value, got {x.shape}.")
-    shown = np.where(values > 0, values, np.nan) if scale == "log" else values
-    ax.plot(x, shown, marker="o" if values.shape[0] <= 60 else None, label=label)
-    set_scale(ax, scale, bool(np.isfinite(shown).any()))
-
-
-def set_scale(ax: Axes, scale: str, has_values: bool = True) -> None:
-    """Set the scale of the y axis; an axis without values stays linear and empty."""
-    if scale == "symlog":
-        ax.set_yscale("symlog", linthresh=1.0, linscale=0.8)
-        ax.yaxis.set_minor_locator(NullLocator())
-    elif has_values:
-        ax.set_yscale(scale)
-    ax.grid(axis="y")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-def finish_axis(ax: Axes, unit: str, truth: float | None = None) -> None:
-    """Name the unit of the y axis and draw the truth."""
-    ax.set_ylabel(unit or "value")
-    if truth is not None:
-        ax.axhline(truth, color=FAINT, linestyle="--", linewidth=1.0, zorder=1, label="truth")
 
 
 def _draw_panel(ax: Axes, panel: Panel, x: ArrayLike | None) -> None:
     if panel.band is not None:
         ax.axhspan(-panel.band, panel.band, color=FAINT, alpha=0.18, linewidth=0, zorder=0)
     for name, values in panel.series.items():
-        draw_series(ax, values, x, scale=panel.scale, label=name)
-    finish_axis(ax, panel.unit, panel.truth)
+        _draw_series(ax, name, np.asarray(values, float), x)
+    if panel.truth is not None:
+        ax.axhline(panel.truth, color=FAINT, linestyle="--", linewidth=1.0, zorder=1, label="truth")
+    _set_scale(ax, panel)
+    ax.grid(axis="y")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_ylabel(panel.unit or "value")
     ax.set_title(panel.title)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), borderaxespad=0.0)
+
+
+def _draw_series(ax: Axes, name: str, values: np.ndarray, x: ArrayLike | None) -> None:
+    x = np.arange(values.shape[0]) if x is None else np.asarray(x)
+    if x.shape != values.shape[:1]:
+        raise ValueError(f"Expected x of shape {values.shape[:1]}, one for each value, got {x.shape}.")
+    ax.plot(x, values, marker="o" if x.size <= MOST_MARKS else None, label=name)
+
+
+def _set_scale(ax: Axes, panel: Panel) -> None:
+    """Set the scale of the y axis; one with nothing above zero cannot be logarithmic and stays linear."""
+    match panel.scale:
+        case "symlog":
+            ax.set_yscale("symlog", linthresh=panel.linear_within, linscale=0.9)
+            ax.yaxis.get_major_locator().set_params(numticks=6)
+            ax.yaxis.set_minor_locator(NullLocator())
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        case "log":
+            if any((np.asarray(values) > 0).any() for values in panel.series.values()):
+                ax.set_yscale("log", nonpositive="mask")
+        case "linear":
+            pass
+        case other:
+            raise ValueError(f'Expected scale "linear", "log" or "symlog", got {other!r}.')
 
 
 def _ends(values: np.ndarray, unit: str) -> str:

@@ -3,13 +3,22 @@
 import math
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from .style import COLORS, COLUMN_WIDTH, DIVERGING_CMAP, IMAGE_CMAP, MASKED, PAGE_WIDTH, axes_or_new, new_figure, styled
+from .style import (
+    COLORS,
+    COLUMN_WIDTH,
+    DIVERGING_CMAP,
+    IMAGE_CMAP,
+    PAGE_WIDTH,
+    axes_or_new,
+    grey_where_unknown,
+    new_figure,
+    styled,
+)
 
 DYNAMIC_RANGE = 1e4  # of a logarithmic stretch, below the peak
 
@@ -88,12 +97,14 @@ def plot_comparison(
     norms = [stretch_norm(pixels[0], "log")] * 2 + [_symmetric_norm(pixels[2])]
     cmaps = (IMAGE_CMAP, IMAGE_CMAP, DIVERGING_CMAP)
     drawn = [_draw(ax, p, plate_scale_as, n, c) for ax, p, n, c in zip(axes, pixels, norms, cmaps, strict=True)]
-    for ax, title in zip(axes, _comparison_titles(*pixels, unit), strict=True):
+    for ax, title in zip(axes, _comparison_titles(*pixels), strict=True):
         ax.set_title(title)
         ax.label_outer()
     bars = {"location": "bottom", "aspect": 30, "pad": 0.03}
     figure.colorbar(drawn[0], ax=list(axes[:2]), label=unit, shrink=0.7, **bars)
-    figure.colorbar(drawn[2], ax=axes[2], label="residual (σ)", extend="both", **bars | {"aspect": 20})
+    masked = int(np.isnan(pixels[2]).sum())
+    label = f"residual (σ), {masked} masked in grey" if masked else "residual (σ)"
+    figure.colorbar(drawn[2], ax=axes[2], label=label, extend="both", **bars | {"aspect": 20})
     return figure
 
 
@@ -119,7 +130,7 @@ def plot_residual_histogram(
     values = np.asarray(residuals, float)[... if mask is None else np.asarray(mask, bool)].ravel()
     values = values[np.isfinite(values)]
     freedom = values.size if degrees_of_freedom is None else degrees_of_freedom
-    ax = axes_or_new(ax, COLUMN_WIDTH, 0.75 * COLUMN_WIDTH)
+    ax = axes_or_new(ax, COLUMN_WIDTH, 0.7 * COLUMN_WIDTH)
     _draw_histogram(ax, values)
     chi_square = np.sum(values**2)
     ax.set_title(f"χ² = {chi_square:.0f} / {freedom} = {chi_square / freedom if freedom else math.nan:.3f}")
@@ -160,7 +171,7 @@ def _draw(ax: Axes, pixels: np.ndarray, plate_scale_as: float | None, norm: Norm
     drawn = ax.imshow(
         np.maximum(pixels, norm.vmin),  # a logarithm has no place for counts of zero
         norm=norm,
-        cmap=_with_grey(cmap),
+        cmap=grey_where_unknown(cmap),
         origin="lower",
         extent=(-half_x, half_x, -half_y, half_y),
         interpolation="nearest",
@@ -171,17 +182,11 @@ def _draw(ax: Axes, pixels: np.ndarray, plate_scale_as: float | None, norm: Norm
     return drawn
 
 
-def _with_grey(name: str) -> Colormap:
-    cmap = colormaps[name].copy()
-    cmap.set_bad(MASKED)
-    return cmap
-
-
-def _comparison_titles(data: np.ndarray, model: np.ndarray, residual: np.ndarray, unit: str) -> list[str]:
-    masked = int(np.isnan(residual).sum())
-    rms = np.sqrt(np.nanmean(residual**2)) if masked < residual.size else np.nan
-    totals = [f"{name}: {np.nansum(array):.5g} {unit}" for name, array in (("Data", data), ("Model", model))]
-    return [*totals, f"Residual: rms {rms:.3f} σ" + (f", {masked} masked" if masked else "")]
+def _comparison_titles(data: np.ndarray, model: np.ndarray, residual: np.ndarray) -> list[str]:
+    known = residual[np.isfinite(residual)]
+    rms = np.sqrt(np.mean(known**2)) if known.size else np.nan
+    totals = [f"{name}: total {np.nansum(array):.5g}" for name, array in (("Data", data), ("Model", model))]
+    return [*totals, f"Residual: rms {rms:.3f} σ"]
 
 
 def _draw_histogram(ax: Axes, values: np.ndarray) -> None:

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
 from ..inference.fisher import RANK_TOLERANCE, scaled_spectrum
-from .labels import short_labels
-from .style import COLORS, COLUMN_WIDTH, DIVERGING_CMAP, FAINT, MASKED, PAGE_WIDTH, axes_or_new, styled
+from .labels import group_of, short_labels
+from .style import COLORS, COLUMN_WIDTH, DIVERGING_CMAP, FAINT, INK, PAGE_WIDTH, axes_or_new, grey_where_unknown, styled
 
 MOST_NUMBERS = 9  # a larger matrix is drawn without numbers in its cells
 
@@ -37,6 +36,14 @@ def strongest_correlation(correlation: np.ndarray) -> tuple[int, int] | None:
     return int(i), int(j)
 
 
+def format_correlation(value: float) -> str:
+    """Write a correlation so that one near ±1 still shows by how much it falls short."""
+    short = 1 - abs(value)
+    if short >= 5e-4:
+        return f"{value:+.3f}"
+    return f"{'-' if value < 0 else '+'}(1 − {short:.1g})"
+
+
 @styled
 def plot_correlation(covariance: ArrayLike, labels: Sequence[str], ax: Axes | None = None) -> Figure:
     """Draw the correlation matrix of a covariance.
@@ -58,10 +65,9 @@ def plot_correlation(covariance: ArrayLike, labels: Sequence[str], ax: Axes | No
         raise ValueError(f"Expected {len(correlation)} labels, one for each row, got {len(short)}.")
     size = float(np.clip(1.6 + 0.21 * len(short), COLUMN_WIDTH, 1.6 * PAGE_WIDTH))
     ax = axes_or_new(ax, size + 0.5, size)
-    cmap = colormaps[DIVERGING_CMAP].copy()
-    cmap.set_bad(MASKED)
-    drawn = ax.imshow(correlation, cmap=cmap, vmin=-1, vmax=1, interpolation="none")
+    drawn = ax.imshow(correlation, cmap=grey_where_unknown(DIVERGING_CMAP), vmin=-1, vmax=1, interpolation="none")
     _name_rows(ax, short)
+    _rule_groups(ax, labels)
     if len(short) <= MOST_NUMBERS:
         _write_numbers(ax, correlation)
     ax.set_title(_correlation_title(correlation, short))
@@ -82,7 +88,7 @@ def plot_spectrum(information: ArrayLike, ax: Axes | None = None) -> Figure:
     values = np.sort(np.asarray(scaled_spectrum(np.asarray(information, float)).values))[::-1]
     limit = RANK_TOLERANCE * values.size
     seen, order = values > limit, np.arange(1, values.size + 1)
-    ax = axes_or_new(ax, COLUMN_WIDTH, 0.75 * COLUMN_WIDTH)
+    ax = axes_or_new(ax, COLUMN_WIDTH, 0.7 * COLUMN_WIDTH)
     ax.vlines(order[seen], values[seen].min(initial=1.0) / 3, values[seen], color=COLORS[0], alpha=0.3)
     ax.plot(order[seen], values[seen], "o", color=COLORS[0])
     if not seen.all():
@@ -92,6 +98,7 @@ def plot_spectrum(information: ArrayLike, ax: Axes | None = None) -> Figure:
     ax.set_yscale("log")
     ax.grid(axis="y")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlim(0.2, values.size + 0.8)
     ax.set(xlabel="mode, best determined first", ylabel="eigenvalue, unit diagonal")
     ax.set_title(_spectrum_title(values, seen))
     return ax.figure
@@ -108,17 +115,26 @@ def _name_rows(ax: Axes, labels: Sequence[str]) -> None:
     ax.spines[:].set_visible(False)
 
 
+def _rule_groups(ax: Axes, labels: Sequence[str]) -> None:
+    groups = [group_of(label) for label in labels]
+    for i in range(1, len(groups)):
+        if groups[i] != groups[i - 1]:
+            ax.axhline(i - 0.5, color=INK, linewidth=0.6)
+            ax.axvline(i - 0.5, color=INK, linewidth=0.6)
+
+
 def _write_numbers(ax: Axes, correlation: np.ndarray) -> None:
     for (i, j), value in np.ndenumerate(correlation):
         if np.isfinite(value):
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if abs(value) > 0.6 else "black")
+            color = "white" if abs(value) > 0.6 else "black"
+            ax.text(j, i, f"{round(value, 2) + 0.0:.2f}", ha="center", va="center", color=color)
 
 
 def _correlation_title(correlation: np.ndarray, labels: Sequence[str]) -> str:
     pair = strongest_correlation(correlation)
     if pair is None:
         return "no correlation to show"
-    return f"strongest: {labels[pair[0]]} with {labels[pair[1]]}, {correlation[pair]:+.4f}"
+    return f"strongest: {labels[pair[0]]} with {labels[pair[1]]}, {format_correlation(correlation[pair])}"
 
 
 def _spectrum_title(values: np.ndarray, seen: np.ndarray) -> str:

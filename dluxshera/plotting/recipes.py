@@ -29,8 +29,11 @@ def loss_figure(loss: ArrayLike) -> Figure:
     loss = np.asarray(loss, float)
     finite = loss[np.isfinite(loss)]
     lowest = finite.min() if finite.size else np.nan
-    title = f"loss {loss[0]:.8g} to {lowest:.8g} in {loss.size - 1} steps"
-    return plot_signal(loss - lowest, unit="loss − lowest loss", log=True, title=title)
+    best = int(np.nanargmin(loss)) if finite.size else 0
+    title = f"loss {loss[0]:.8g} to {lowest:.8g}, lowest at step {best}"
+    figure = plot_signal(loss - lowest, unit="loss − lowest loss", log=True, title=title)
+    figure.axes[0].set_xlim(-0.04 * loss.size, 1.04 * loss.size - 1)  # the lowest itself has no place on the axis
+    return figure
 
 
 def parameter_figure(values: ArrayLike, sigma: ArrayLike, labels: Sequence[str], estimate: ArrayLike) -> Figure:
@@ -56,7 +59,7 @@ def parameter_figure(values: ArrayLike, sigma: ArrayLike, labels: Sequence[str],
         raise ValueError("Expected a finite sigma for at least one parameter, got none.")
     deviation = (values - estimate) / np.where(shown, sigma, 1.0)
     panels = [
-        Panel(group, "(value − estimate) / σ", series, scale="symlog", band=1.0)
+        Panel(group, "σ from estimate", series, scale="symlog", linear_within=0.1, band=1.0)
         for group, indices in group_indices(labels).items()
         if (series := {element_label(labels[i]): deviation[:, i] for i in indices if shown[i]})
     ]

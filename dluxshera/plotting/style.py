@@ -8,10 +8,12 @@ from typing import Any
 import matplotlib
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
+# Okabe and Ito's, with a grey in place of the yellow, which is lost on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#808080")
 INK, FAINT, MASKED = "#222222", "#8a8a8a", "#9a9a9a"
 IMAGE_CMAP, DIVERGING_CMAP = "viridis", "RdBu_r"
 
@@ -81,3 +83,8 @@ def new_figure(width: float, height: float) -> Figure:
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
     """Return `ax`, or the axes of a new figure, in inches."""
     return new_figure(width, height).subplots() if ax is None else ax
+
+
+def grey_where_unknown(cmap: str) -> Colormap:
+    """Return a named colour map that draws NaN in grey."""
+    return matplotlib.colormaps[cmap].with_extremes(bad=MASKED)

@@ -1,0 +1,39 @@
+# Every target makes its own virtual environment in .venv first; PYTHON chooses the interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+DATA ?= ../shared/data/psf_reference
+
+.PHONY: demo test lint docs bench clean
+
+demo: .venv/installed
+	$(BIN)/dluxshera demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+docs: .venv/installed-docs
+	$(BIN)/mkdocs build --strict
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/speed.py $(DATA)
+	$(BIN)/python benchmarks/wavelengths.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "dluxshera needs Python 3.11 or later; run make with PYTHON=python3.12, say." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+clean:
+	rm -rf .venv demo site .pytest_cache .ruff_cache .hypothesis

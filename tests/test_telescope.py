@@ -1,0 +1,291 @@
+"""Telescope variants against each other, closed forms and symmetries."""
+
+import dataclasses
+
+import dLux.utils as dlu
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import j1
+from tiny import ABERRATED, edit, relative, tiny
+
+import dluxshera as ds
+from dluxshera.optics import Stars
+
+ARCSEC = np.pi / (180 * 3600)
+CLEAR = {"optics__diffractive_pupil": "none", "optics__aperture": {"secondary_ratio": 0.0, "strut_count": 0}}
+
+
+@pytest.fixture(scope="module")
+def three():
+    return tiny(**{key.replace(".", "__"): value for key, value in ABERRATED.items()})
+
+
+@pytest.fixture(scope="module")
+def two():
+    return tiny("shera_flight_two_plane", optics__m1__zernike_coeffs_nm=ABERRATED["optics.m1.zernike_coeffs_nm"])
+
+
+def with_grid(model, **sizes):
+    return dataclasses.replace(model, optics=dataclasses.replace(model.optics, **sizes))
+
+
+def one_star(x=0.0, y=0.0, wavelength=550e-9):
+    return Stars(jnp.asarray([[x, y]]), jnp.ones((1, 1)), jnp.asarray([wavelength]))
+
+
+def centroid(image):
+    """(x, y) in pixels from the middle."""
+    image, at = np.asarray(image), np.arange(image.shape[0]) - (image.shape[0] - 1) / 2
+    return np.array([(image * at).sum(), (image * at[:, None]).sum()]) / image.sum()
+
+
+def whole_plane(optics, star):
+    """Intensity over one full period of the focal plane, where Parseval's theorem is exact."""
+    focus, pixel = optics.focus(), optics.m1.diameter / optics.pupil_npix
+    pitch = star.wavelengths[0] * focus.detector_distance / (pixel * focus.height * optics.band_npix)
+    return optics.intensity(star, pitch * optics.band_npix / optics.pad_npix, optics.pad_npix)
+
+
+def test_an_open_circle_gives_the_airy_pattern():
+    optics = tiny("shera_flight_two_plane", optics__pupil_npix=192, **CLEAR).optics
+    pitch, npix, wavelength = jnp.asarray(2e-6), 33, 550e-9
+    image = np.asarray(optics.intensity(one_star(), pitch, npix))
+    at = float(pitch) * (np.arange(npix) - 16)
+    radius = np.hypot(at[:, None], at) + 1e-12
+    v = np.pi * 0.22 * radius / (wavelength * float(optics.focal_length))
+    np.testing.assert_allclose(image / image[16, 16], (2 * j1(v) / v) ** 2, atol=3e-4)
+    peak = np.pi / 4 * 0.22**2 * float(pitch) ** 2 / (wavelength * float(optics.focal_length)) ** 2
+    assert image[16, 16] == pytest.approx(peak, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["two", "three"])
+def test_every_photon_reaches_the_focal_plane(name, request):
+    optics = request.getfixturevalue(name).optics
+    assert float(whole_plane(optics, one_star(1e-6, 2e-6)).sum()) == pytest.approx(1, rel=2e-3)
+
+
+def test_two_planes_lose_nothing_at_all(two):
+    assert float(whole_plane(two.optics, one_star()).sum()) == pytest.approx(1, rel=1e-12)
+
+
+def test_without_distance_three_planes_are_two(three, two):
+    """Both mirrors at the pupil, M2 open."""
+    f1 = float(three.optics.m1.focal_length)
+    f2 = 1 / (1 / float(two.optics.focal_length) - 1 / f1)
+    same = {"optics.plane_separation": 0.0, "optics.m2.focal_length": f2, "optics.m2.diameter": 2.0}
+    joined = edit(three, same | {"optics.m2.zernike_coeffs_nm": np.zeros(8)})
+    np.testing.assert_allclose(joined.model(), two.model(), rtol=1e-10)
+    aberrated = edit(joined, {"optics.m2.zernike_coeffs_nm": [0, 300, 0, 0, 0, 0, 0, 0]})
+    u = (np.arange(32) - 15.5) / 32 * 0.22
+    astigmatism = 300e-9 * np.sqrt(6) * 2 * np.outer(u, u)  # Z5 over a radius of one metre
+    mapped = edit(two, {"optics.m1.wavefront_error_m": astigmatism})
+    assert relative(mapped.model(), two.model()) > 1e-3
+    np.testing.assert_allclose(aberrated.model(), mapped.model(), rtol=1e-9)
+
+
+def test_a_neutral_second_mirror_changes_nothing_as_the_grid_grows(three, two):
+    neutral = edit(three, {"optics.m2.zernike_coeffs_nm": np.zeros(8), "optics.m2.diameter": 1.0})
+    errors = [
+        relative(with_grid(neutral, pad_npix=pad, band_npix=pad).model(), two.model()) for pad in (36, 48, 96, 192)
+    ]
+    assert errors[-1] < 1e-4 and errors[-1] < errors[0] / 5
+
+
+def test_a_cropped_band_gives_the_image_of_the_full_one():
+    sizes = {"optics__pupil_npix": 128, "optics__psf_npix": 32, "binary__n_wavelengths": 1}
+    model = tiny(**sizes, **{key.replace(".", "__"): value for key, value in ABERRATED.items()})
+    assert model.optics.band_npix < model.optics.pad_npix
+    full = with_grid(model, band_npix=model.optics.pad_npix)
+    assert relative(model.model(), full.model()) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["shera_flight", "shera_testbed_two_plane"])
+def test_the_pixel_filter_sums_sub_pixels(name):
+    model = tiny(name, optics__oversample=3)
+    assert model.optics.focal_samples == 1
+    assert relative(model.model(), with_grid(model, focal_samples=3).model()) < 2e-6
+    single = tiny(name, optics__oversample=1)
+    assert relative(single.model(), model.model()) > 1e-3
+
+
+def test_images_are_linear_in_flux_and_throughput(three):
+    image = three.model()
+    brighter = edit(three, {"binary.log_flux_total": three.binary.log_flux_total + np.log10(2.5)})
+    np.testing.assert_allclose(brighter.model(), 2.5 * image, rtol=1e-11)
+    np.testing.assert_allclose(edit(three, {"optics.throughput": 0.3}).model(), 0.3 * image, rtol=1e-11)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_star_one_pixel_further_is_the_image_one_pixel_further(two, axis):
+    """+x is +column and +y is +row."""
+    path = ("binary.y_position_as", "binary.x_position_as")[axis]
+    moved = edit(two, {path: ds.get_value(two, path) + two.plate_scale_as}).model()
+    expected, got = (np.moveaxis(np.asarray(image), axis, 0) for image in (two.model(), moved))
+    np.testing.assert_allclose(got[1:], expected[:-1], rtol=1e-9, atol=1e-9)
+
+
+def test_a_negative_focal_length_inverts_the_image(two):
+    inverted = edit(two, {"optics.focal_length": -two.optics.focal_length})
+    np.testing.assert_allclose(inverted.model(), np.asarray(two.model())[::-1, ::-1], rtol=1e-9)
+    assert float(inverted.plate_scale_as) == pytest.approx(float(two.plate_scale_as))
+
+
+@pytest.mark.parametrize("name", ["two", "three"])
+def test_swapping_the_stars_changes_nothing(name, request):
+    model = request.getfixturevalue(name)
+    turned = {"binary.position_angle_deg": model.binary.position_angle_deg + 180, "binary.contrast": 1 / model.binary.contrast}
+    np.testing.assert_allclose(edit(model, turned).model(), model.model(), rtol=1e-9)
+
+
+def test_scaling_every_length_changes_nothing(three):
+    lengths = ["optics.m1.diameter", "optics.m1.focal_length", "optics.m2.diameter", "optics.m2.focal_length"]
+    lengths += ["optics.plane_separation", "optics.focus_shift", "optics.diffractive_pupil_step_m", "detector.pixel_pitch"]
+    lengths += ["binary.wavelengths_m", "optics.m1.zernike_coeffs_nm", "optics.m2.zernike_coeffs_nm"]
+    start = edit(three, {"optics.focus_shift": 1e-3})
+    larger = edit(start, {path: 3 * ds.get_value(start, path) for path in lengths})
+    np.testing.assert_allclose(larger.model(), start.model(), rtol=1e-7)
+    assert relative(start.model(), three.model()) > 1e-3
+
+
+@pytest.mark.parametrize("diameter", [0.008, 0.012, 0.016])
+def test_an_undersized_second_mirror_stops_the_light_outside_it(diameter):
+    optics = tiny(optics__pupil_npix=96, optics__diffractive_pupil="none").optics
+    small = dataclasses.replace(optics, m2=dataclasses.replace(optics.m2, diameter=diameter))
+    u = (np.arange(96) - 47.5) / 96 * float(optics.m1.diameter / optics.magnification)
+    mask = np.asarray(optics.m1.transmission) ** 2
+    expected = mask[np.hypot(u[:, None], u) < diameter / 2].sum() / mask.sum()
+    passed = float(whole_plane(small, one_star()).sum())
+    assert passed == pytest.approx(expected, abs=0.02) and passed < 0.95
+
+
+def test_an_off_axis_star_walks_over_the_second_mirror():
+    """A mirror one beam wide loses light on one side only, and more of it the further off axis the star is."""
+    optics = tiny(optics__pupil_npix=96, optics__diffractive_pupil="none").optics
+    small = dataclasses.replace(optics, m2=dataclasses.replace(optics.m2, diameter=0.0183))
+    passed = [float(whole_plane(small, one_star(x=angle * ARCSEC)).sum()) for angle in (0, 300, 600)]
+    assert passed[0] > passed[1] + 0.005 and passed[1] > passed[2] + 0.005
+
+
+def test_the_plate_scale_follows_the_separation_of_the_mirrors(three):
+    moved = edit(three, {"optics.plane_separation": three.optics.plane_separation + 0.5e-3})
+    assert float(moved.plate_scale_as / three.plate_scale_as) - 1 == pytest.approx(0.117, abs=0.002)
+    micrometre = edit(three, {"optics.plane_separation": three.optics.plane_separation + 1e-6})
+    assert float(micrometre.plate_scale_as / three.plate_scale_as) - 1 == pytest.approx(234e-6, rel=5e-3)
+    stretched = [centroid(m.optics.intensity(one_star(3e-6), m.detector.pixel_pitch, 64))[0] for m in (three, moved)]
+    assert stretched[1] / stretched[0] == pytest.approx(float(three.plate_scale_as / moved.plate_scale_as), rel=0.05)
+
+
+def chief_ray_scale(optics):
+    """Metres on the detector per radian on the sky, of the ray through the middle of M1."""
+    separation, distance = float(optics.plane_separation), float(optics.focus().detector_distance)
+    return separation + distance * (1 - separation / float(optics.m2.focal_length))
+
+
+def image_scale(optics, angle=2e-5):
+    """The same from the position of a star's image, by its point symmetry about the chief ray."""
+    clear = dataclasses.replace(optics, diffractive_pupil_fraction=jnp.zeros_like(optics.diffractive_pupil_fraction))
+    scale = chief_ray_scale(optics)
+    wavelength = 550e-9
+    pitch = jnp.asarray(wavelength * scale / 0.22 / 4)
+    pixels = round(angle * scale / float(pitch))
+    angle = pixels * float(pitch) / scale  # the chief ray hits a pixel's centre
+    npix = 2 * pixels + 41
+    image = clear.intensity(one_star(x=angle, wavelength=wavelength), pitch, npix)[:, -41:]
+    image = np.asarray(image)[npix // 2 - 20 : npix // 2 + 21]
+    return scale * (1 + centroid(image)[0] / pixels)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e-3, -2e-3])
+def test_a_defocused_star_lies_where_its_chief_ray_does(shift):
+    optics = tiny(optics__pupil_npix=64, **CLEAR).optics
+    wide = {"optics.focus_shift": shift}
+    moved = dataclasses.replace(optics, focus_shift=wide["optics.focus_shift"], m2=dataclasses.replace(optics.m2, diameter=0.1))
+    assert image_scale(moved) == pytest.approx(chief_ray_scale(moved), rel=2e-5)
+
+
+def test_a_real_despace_defocuses_and_barely_changes_the_scale(three):
+    """The detector is behind M1: light folds at M2, so that it travels further after it, too."""
+    moved = three.optics.despace(jnp.asarray(1e-6))
+    assert float(moved.plane_separation - three.optics.plane_separation) == pytest.approx(1e-6)
+    travelled = moved.focus().detector_distance - three.optics.focus().detector_distance
+    assert float(travelled) == pytest.approx(1e-6, rel=1e-6)
+    assert chief_ray_scale(three.optics) / chief_ray_scale(moved) - 1 == pytest.approx(-3.1e-6, rel=0.02)
+    focus = moved.focus()
+    curvature = float(focus.height**2 * (1 / focus.detector_distance - 1 / focus.back_focal_distance))
+    edge = 0.5 * curvature * float(three.optics.m1.diameter / 2) ** 2
+    assert abs(edge) / (2 * np.sqrt(3)) == pytest.approx(4.8e-9, rel=0.02)
+
+
+def test_defocus_is_a_zernike_of_the_pupil(two):
+    """focus_shift against Noll 4 of the same sag, for the two-plane."""
+    shift = 2e-3
+    length, radius = float(two.optics.focal_length), float(two.optics.m1.diameter) / 2
+    coefficient = 0.5 * radius**2 * (1 / (length + shift) - 1 / length) / (2 * np.sqrt(3)) * 1e9
+    focus = {"optics.m1.zernike_coeffs_nm": two.optics.m1.zernike_coeffs_nm + coefficient * (np.arange(8) == 0)}
+    scaled = {"optics.focal_length": length + shift}
+    shifted = edit(two, {"optics.focus_shift": shift})
+    assert relative(edit(two, scaled | focus).model(), shifted.model()) < 1e-3
+    assert relative(two.model(), shifted.model()) > 0.05
+
+
+def test_arrays_of_ones_own_take_effect(three):
+    image = three.model()
+    stopped = np.asarray(three.optics.m1.transmission) * (np.arange(32) < 16)
+    assert relative(edit(three, {"optics.m1.transmission": stopped}).model(), image) > 0.1
+    flat = edit(three, {"optics.diffractive_pupil_fraction": np.zeros((32, 32))})
+    assert relative(flat.model(), image) > 0.1
+    stepless = edit(three, {"optics.diffractive_pupil_step_m": 0.0})
+    np.testing.assert_allclose(flat.model(), stepless.model(), rtol=1e-9)
+    full = edit(three, {"optics.diffractive_pupil_fraction": np.ones((32, 32))})
+    np.testing.assert_allclose(full.model(), flat.model(), rtol=1e-8)
+
+
+def test_spectra_of_ones_own_take_effect(three):
+    narrow = {"binary.wavelengths_m": [540e-9, 560e-9], "binary.spectral_weights": [3.0, 1.0]}
+    both = edit(three, narrow).model()
+    each = [
+        edit(three, {"binary.wavelengths_m": [w], "binary.spectral_weights": [7.0]}).model() for w in (540e-9, 560e-9)
+    ]
+    np.testing.assert_allclose(both, 0.75 * each[0] + 0.25 * each[1], rtol=1e-9)
+    rows = edit(three, narrow | {"binary.spectral_weights": [[3.0, 1.0], [0.5, 0.5]]}).model()
+    assert relative(rows, both) > 1e-3
+    alike = edit(three, narrow | {"binary.spectral_weights": [[6.0, 2.0], [3.0, 1.0]]}).model()
+    np.testing.assert_allclose(alike, both, rtol=1e-12)
+    dim = edit(three, narrow | {"binary.spectral_weights": [[3.0, 1.0], [1.0, 0.0]], "binary.contrast": 1e-9})
+    only_b = edit(three, {"binary.wavelengths_m": [540e-9], "binary.spectral_weights": [1.0], "binary.contrast": 1e-9})
+    np.testing.assert_allclose(dim.model(), only_b.model(), rtol=1e-7)
+
+
+def test_maps_of_both_mirrors_take_effect(three):
+    tilt = 5e-8 * np.outer(np.ones(32), (np.arange(32) - 15.5) / 32)
+    image = np.asarray(edit(three, {"optics.m1.wavefront_error_m": tilt}).model())
+    angle = 5e-8 / float(three.optics.m1.diameter) / ARCSEC
+    moved = edit(three, {"binary.x_position_as": three.binary.x_position_as + angle})
+    assert relative(image, moved.model()) < 2e-3 < relative(image, three.model())
+    second = edit(three, {"optics.m2.wavefront_error_m": np.full((16, 16), 1e-7)})
+    np.testing.assert_allclose(second.model(), three.model(), rtol=2e-3, atol=1.0)
+
+
+def test_angles_are_those_of_dlux(three):
+    expected = dlu.positions_from_sep(jnp.asarray([0.02, -0.03]), 0.8, dlu.deg2rad(60.0))
+    np.testing.assert_allclose(three.binary.positions_as, expected)
+    assert three.binary.positions_as[0, 0] > 0.02 and three.binary.positions_as[0, 1] > -0.03
+
+
+def test_a_bare_float_works_in_model(three):
+    import equinox as eqx
+
+    bare = eqx.tree_at(lambda m: (m.binary.separation_as, m.optics.m1.diameter), three, (0.9, 0.22))
+    np.testing.assert_allclose(bare.model(), edit(three, {"binary.separation_as": 0.9}).model(), rtol=1e-12)
+
+
+def test_models_map_over_batches(three):
+    wide = jax.vmap(lambda s: edit_leaf(three, s).model())(jnp.asarray([0.5, 0.8]))
+    np.testing.assert_allclose(wide[1], three.model(), rtol=1e-11)
+    assert relative(wide[0], wide[1]) > 0.01
+
+
+def edit_leaf(model, separation):
+    return ds.params.replace_paths(model, {"binary.separation_as": separation})

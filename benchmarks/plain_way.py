@@ -7,6 +7,7 @@ Fisher information is the Hessian of the loss. Use it in float64.
 
 Run by hand, `python benchmarks/plain_way.py DATA_DIR` compares it with the reference images.
 """
+
 import json
 import sys
 from functools import partial

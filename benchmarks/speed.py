@@ -55,7 +55,9 @@ def poisson_loss(expected, data):
 
 def row(name, plain, ours):
     """One line of the table: first call and steady time of both, and the ratio."""
-    print(f"{name:22s} {plain[1]:9.4f} s {ours[1]:9.4f} s {plain[1] / ours[1]:8.1f}x   first {plain[0]:6.1f} {ours[0]:6.1f} s")
+    print(
+        f"{name:22s} {plain[1]:9.4f} s {ours[1]:9.4f} s {plain[1] / ours[1]:8.1f}x   first {plain[0]:6.1f} {ours[0]:6.1f} s"
+    )
 
 
 def compare(path, psf_npix):
@@ -129,7 +131,9 @@ def _grid_bias(profile, model, space, solution):
     fine = {"optics.pad_npix": 3 * model.optics.pupil_npix, "optics.band_npix": 3 * model.optics.pupil_npix}
     exact = ds.load_profile(profile.name, {"optics.psf_npix": model.optics.psf_npix, **_grid(model), **fine})
     exact = space.unpack(solution.theta, exact)
-    objective = ds.Objective(solution.model, space, ds.Observation(image=EXPOSURES * exact.model(), exposures=EXPOSURES))
+    objective = ds.Objective(
+        solution.model, space, ds.Observation(image=EXPOSURES * exact.model(), exposures=EXPOSURES)
+    )
     expansion = jax.jit(lambda o, t: o.expansion(t))(objective, solution.theta)
     shift = -np.asarray(ds.covariance(expansion.information)) @ np.asarray(expansion.gradient)
     bias = MICRO * shift[2] * float(space.jacobian_diag(solution.theta)[2])

@@ -1,6 +1,6 @@
 """How many wavelengths: Cramér-Rao bounds, and the separation's bias against a converged spectrum, two-plane models.
 
-    python benchmarks/wavelengths.py
+python benchmarks/wavelengths.py
 """
 
 import warnings

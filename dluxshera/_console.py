@@ -9,7 +9,6 @@ from typing import Any
 
 from .inference.format_values import format_table
 
-
 TABLE_WIDTH = 130
 
 

@@ -65,4 +65,5 @@ def _context(run: Run) -> Any:
 
 def _settings(meta: dict[str, Any]) -> dict[str, Any]:
     keys = ("optimizer", "objective", "free", "priors", "profile", "environment", "git")
-    return {key: meta[key] for key in keys if meta.get(key) is not None}
+    settings = {key: meta[key] for key in keys if meta.get(key) is not None}
+    return settings | {"overrides": meta["profile"]["overrides"]}

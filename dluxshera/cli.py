@@ -43,15 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--quiet", action="store_true", help="no progress and no remarks")
     common.add_argument("--json", action="store_true", help="the result as JSON on standard output")
     building = argparse.ArgumentParser(add_help=False)
-    building.add_argument(
-        "--set", action="append", default=[], metavar="PATH=VALUE", help="override of the profile"
-    )
-    building.add_argument(
-        "--config", type=Path, metavar="FILE.yaml", help="keys: profile, overrides, theta, engine"
-    )
-    building.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of everything random (default 0)"
-    )
+    building.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override of the profile")
+    building.add_argument("--config", type=Path, metavar="FILE.yaml", help="keys: profile, overrides, theta, engine")
+    building.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default 0)")
     parser = argparse.ArgumentParser(prog="dluxshera", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -67,9 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate = command("simulate", _simulate, [building], "make an image with noise")
     simulate.add_argument("profile", nargs="?", help="name of a packaged profile, or a YAML file")
     simulate.add_argument("-o", "--output", type=Path, required=True, metavar="OBS", help=".fits or .npz")
-    simulate.add_argument(
-        "--exposures", type=int, default=1, metavar="N", help="exposures summed (default 1)"
-    )
+    simulate.add_argument("--exposures", type=int, default=1, metavar="N", help="exposures summed (default 1)")
     simulate.add_argument("--noiseless", action="store_true", help="the expected image")
     _add_fit_options(command("fit", _fit, [building], "fit an image"))
     report = command("report", _report, [], "write report.html into a run directory")
@@ -82,18 +74,14 @@ def _add_fit_options(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--profile", help="name of a packaged profile, or a YAML file")
     fit.add_argument("-o", "--output", type=Path, required=True, metavar="RUN_DIR")
     fit.add_argument("--free", nargs="+", metavar="PATTERN", help="what moves (default: the profile's list)")
-    fit.add_argument(
-        "--engine", choices=("lm", "gd"), help="lm: Levenberg-Marquardt (default); gd: gradient descent"
-    )
+    fit.add_argument("--engine", choices=("lm", "gd"), help="lm: Levenberg-Marquardt (default); gd: gradient descent")
     fit.add_argument("--max-steps", type=int, metavar="N", help="step limit of the engine")
     fit.add_argument("--likelihood", choices=("poisson", "gaussian", "gaussian_model"), default="poisson")
     fit.add_argument("--guess", action="store_true", help="find the start in the image, not in the profile")
     fit.add_argument("--priors", action="store_true", help="use the priors of the profile")
     fit.add_argument("--overwrite", action="store_true", help="replace an existing run")
     fit.add_argument("--extension", metavar="NAME", help="FITS extension of the image")
-    fit.add_argument(
-        "--unit", choices=("electron", "adu", "electron/s", "adu/s"), help="where the file has no BUNIT"
-    )
+    fit.add_argument("--unit", choices=("electron", "adu", "electron/s", "adu/s"), help="where the file has no BUNIT")
     fit.add_argument("--gain", type=float, metavar="E_PER_ADU", help="where the file has no GAIN")
     fit.add_argument("--exposures", type=int, metavar="N", help="where the file has no NEXP")
     fit.add_argument("--exposure-time", type=float, metavar="SECONDS", help="where the file has no EXPTIME")
@@ -125,9 +113,7 @@ def _simulate(arguments: argparse.Namespace, console: Any) -> int:
     observed.write(arguments.output)
     facts = {"file": str(arguments.output), "shape": list(observed.image.shape), "exposures": arguments.exposures,
              "electrons": float(observed.image.sum()), "masked_pixels": observed.masked_count}  # fmt: skip
-    console.result(
-        facts, lambda: f"{facts['file']}: {facts['electrons']:.6g} electrons in {facts['shape']} pixels"
-    )
+    console.result(facts, lambda: f"{facts['file']}: {facts['electrons']:.6g} electrons in {facts['shape']} pixels")
     return DONE
 
 
@@ -150,9 +136,10 @@ def _fit_and_save(arguments, console, profile, start, observed, run_dir: Path, t
     """Fit, print the table, write the run; the rest of `fit` and `demo`."""
     from ._console import parameter_table as show_table
     from .config import default_space
-    from .config.runs import fit_warnings, parameter_table, save_fit
+    from .config.runs import fit_summary, parameter_table, save_fit
     from .config.settings import engine_of
     from .inference import Objective, fit
+    from .inference.verdict import findings
 
     option = vars(arguments).get
     engine = engine_of(profile, option("engine"), option("max_steps"))
@@ -164,9 +151,11 @@ def _fit_and_save(arguments, console, profile, start, observed, run_dir: Path, t
     overwrite = option("overwrite", True)
     save_fit(run_dir, solution, profile, observed, free=free, priors=priors, start=start, truth=truth,
              likelihood=likelihood, overwrite=overwrite)  # fmt: skip
-    for line in fit_warnings(solution):
-        console.err.print(f"warning: {line}", markup=False)
     rows, stats = parameter_table(solution, start, truth), solution.stats
+    verdict = findings(fit_summary(solution, rows), rows, stats["chi_square"], stats["degrees_of_freedom"])
+    for finding in verdict:
+        if finding.level != "good":
+            console.err.print(f"warning: {finding.text}", markup=False)
     result = {"run": str(run_dir), "result": str(solution.result), "converged": solution.converged, **stats}
     console.result({**result, "parameters": rows}, lambda: show_table(rows))
     console.say(
@@ -187,9 +176,7 @@ def _demo(arguments: argparse.Namespace, console: Any) -> int:
     profile = _profile(arguments)
     start = build_instrument(profile, arguments.seed)
     truth = drawn_truth(profile, start, arguments.seed)
-    console.say(
-        f"{profile.name}: {DEMO_EXPOSURES} exposures of a binary star, drawn about the profile's values"
-    )
+    console.say(f"{profile.name}: {DEMO_EXPOSURES} exposures of a binary star, drawn about the profile's values")
     observed = simulate(truth, arguments.seed, exposures=DEMO_EXPOSURES)
     folder.mkdir(exist_ok=True)
     observed.write(folder / "observation.fits")

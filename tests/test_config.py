@@ -157,9 +157,7 @@ def test_new_noll_indices_set_inherited_coefficients_aside(tmp_path):
     text = "extends: shera_flight\noptics: {m1: {noll_indices: [4, 5], zernike_coeffs_nm: [1, 2]}}\n"
     path = write(tmp_path, text)
     np.testing.assert_array_equal(tiny(path).optics.m1.zernike_coeffs_nm, [1, 2])
-    np.testing.assert_array_equal(
-        tiny(path, {"optics.m1.noll_indices": [4, 5]}).optics.m1.zernike_coeffs_nm, [1, 2]
-    )
+    np.testing.assert_array_equal(tiny(path, {"optics.m1.noll_indices": [4, 5]}).optics.m1.zernike_coeffs_nm, [1, 2])
     np.testing.assert_array_equal(
         tiny(path, {"optics.m1.noll_indices": [4, 5, 6]}).optics.m1.zernike_coeffs_nm, [0, 0, 0]
     )

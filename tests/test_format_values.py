@@ -35,9 +35,7 @@ def test_an_estimate_shows_digits_down_to_two_of_its_sigma(value, sigma, expecte
     assert format_estimate(value, sigma) == expected
 
 
-@pytest.mark.parametrize(
-    ("sigma", "text"), [(None, ""), (math.nan, ""), (math.inf, "∞"), (0.0, "0")]
-)
+@pytest.mark.parametrize(("sigma", "text"), [(None, ""), (math.nan, ""), (math.inf, "∞"), (0.0, "0")])
 def test_an_estimate_without_a_usable_sigma_keeps_ten_digits(sigma, text):
     assert format_estimate(10.00000012345, sigma) == ("10.00000012", text)
 
@@ -47,9 +45,7 @@ def test_values_that_are_not_finite_are_said_to_be_so():
     assert format_number(-math.inf) == "-∞"
 
 
-@given(
-    st.floats(-1e12, 1e12, allow_nan=False), st.floats(1e-14, 1e10, allow_nan=False, allow_subnormal=False)
-)
+@given(st.floats(-1e12, 1e12, allow_nan=False), st.floats(1e-14, 1e10, allow_nan=False, allow_subnormal=False))
 def test_reading_an_estimate_back_loses_less_than_a_tenth_of_its_sigma(value, sigma):
     text, error = format_estimate(value, sigma)
     assert abs(float(text) - value) <= 0.0501 * sigma + 1e-15 * abs(value)
@@ -80,7 +76,8 @@ def row(**changes):
 def test_the_table_has_one_line_for_each_row_under_its_header():
     header, line = format_table([row()])
     assert header == list(TABLE_COLUMNS)
-    assert line == ["binary.separation_as", "arcsec", "10.0028", "0.0011", "1.1 mas", "0.0011", "10", "10.0003", "+2.19"]
+    estimate = ["binary.separation_as", "arcsec", "10.0028", "0.0011", "1.1 mas"]
+    assert line == [*estimate, "0.0011", "10", "10.0003", "+2.19"]
 
 
 def test_columns_with_no_entry_are_left_out_of_the_table():

@@ -182,9 +182,7 @@ def test_any_damage_is_refused_or_harmless(tmp_path, suffix):
     sound = path.read_bytes()
     generator = np.random.default_rng(0)
     refused = 0
-    for position, bit in zip(
-        generator.integers(len(sound), size=60), generator.integers(8, size=60), strict=True
-    ):
+    for position, bit in zip(generator.integers(len(sound), size=60), generator.integers(8, size=60), strict=True):
         damaged = bytearray(sound)
         damaged[position] ^= 1 << bit
         path.write_bytes(damaged)
@@ -248,9 +246,7 @@ def test_adu_and_rates_are_converted_by_header_or_option(tmp_path):
 
     write_fits(path, counts(), {"BUNIT": "electron/s", "EXPTIME": 0.05})
     np.testing.assert_allclose(Observation.read(path).image, 0.05 * counts())
-    write_fits(
-        path, counts(), {"BUNIT": "adu s-1", "GAIN": 2, "EXPTIME": 0.05, "NEXP": 20}, VARIANCE=(counts(), {})
-    )
+    write_fits(path, counts(), {"BUNIT": "adu s-1", "GAIN": 2, "EXPTIME": 0.05, "NEXP": 20}, VARIANCE=(counts(), {}))
     observation = Observation.read(path)
     np.testing.assert_allclose(observation.image, 2 * counts())
     np.testing.assert_allclose(observation.variance, 4 * counts())

@@ -28,7 +28,12 @@ from dluxshera.plotting.matrices import format_correlation, strongest_correlatio
 from dluxshera.plotting.recipes import loss_figure, parameter_figure
 from dluxshera.plotting.style import MASKED
 
-LABELS = ["binary.separation_as", "binary.contrast", "optics.m1.zernike_coeffs_nm[Z4]", "optics.m2.zernike_coeffs_nm[Z4]"]
+LABELS = [
+    "binary.separation_as",
+    "binary.contrast",
+    "optics.m1.zernike_coeffs_nm[Z4]",
+    "optics.m2.zernike_coeffs_nm[Z4]",
+]
 
 
 @pytest.fixture
@@ -74,7 +79,7 @@ def test_rows_go_up():
     image[3, 0] = 1.0
     ax = plot_image(image, stretch="linear").axes[0]
     assert ax.images[0].origin == "lower"
-    assert ax.yaxis_inverted() is False
+    assert not ax.yaxis_inverted()
 
 
 @pytest.mark.parametrize("stretch", ["log", "linear"])
@@ -184,9 +189,7 @@ def test_signals_can_share_axes_of_the_caller():
     assert ax.get_yscale() == "symlog"
 
 
-@pytest.mark.parametrize(
-    ("options", "message"), [({"x": [0, 1]}, r"\(3,\)"), ({"log": True, "symlog": True}, "both")]
-)
+@pytest.mark.parametrize(("options", "message"), [({"x": [0, 1]}, r"\(3,\)"), ({"log": True, "symlog": True}, "both")])
 def test_a_signal_that_cannot_be_drawn_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         plot_signal([1.0, 2.0, 3.0], unit="nm", **options)
@@ -219,7 +222,7 @@ def test_the_loss_is_drawn_above_its_lowest_value():
     assert ax.get_title(loc="left") == "loss 17000 to 7970.5, lowest at step 2"
 
 
-@pytest.mark.parametrize("loss", [[5.0], [5.0, 5.0], [5.0, np.nan, 4.0]])
+@pytest.mark.parametrize("loss", [[5.0], [5.0, 5.0], [5.0, np.nan, 4.0], [np.nan, np.nan]])
 def test_a_loss_with_little_to_show_is_still_drawn(loss):
     assert pixels(loss_figure(np.array(loss))).size
 
@@ -295,8 +298,14 @@ def test_labels_are_shortened_only_where_they_stay_apart():
 def test_figures_look_the_same_whatever_the_settings_when_they_are_drawn(scene):
     expected = pixels(plot_residual_histogram(scene[2]))
     figure = plot_residual_histogram(scene[2])
-    with matplotlib.rc_context({"xtick.labelsize": 30, "axes.titlesize": 30}):
+    with matplotlib.rc_context({"xtick.labelsize": 30, "axes.titlesize": 30, "grid.color": "red"}):
         np.testing.assert_array_equal(pixels(figure), expected)
+
+
+def test_the_settings_of_the_user_do_not_reach_the_figures(scene):
+    expected = pixels(plot_residual_histogram(scene[2]))
+    with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 20, "axes.grid": True}):
+        np.testing.assert_array_equal(pixels(plot_residual_histogram(scene[2])), expected)
 
 
 def test_the_style_leaves_the_settings_as_they_were():

@@ -172,9 +172,7 @@ def test_what_can_be_known_is_filled_in(tmp_path):
 
 
 def test_a_loss_that_is_all_nan_is_kept(tmp_path):
-    run = save_run(
-        tmp_path / "run", make_trace() | {"loss": np.full(6, np.nan)}, make_meta(), {"status": "failed"}
-    )
+    run = save_run(tmp_path / "run", make_trace() | {"loss": np.full(6, np.nan)}, make_meta(), {"status": "failed"})
     assert np.isnan(load_trace(run)["loss"]).all()
     summary = load_summary(run)
     assert math.isnan(summary["loss_init"]) and summary["best_step"] is None
@@ -260,9 +258,7 @@ def test_json_keeps_every_value_and_is_standard(value):
     st.booleans(),
 )
 def test_npz_keeps_every_array(dtype, shape, fortran):
-    array = np.asarray(
-        np.arange(math.prod(shape)).reshape(shape).astype(dtype), order="F" if fortran else "C"
-    )
+    array = np.asarray(np.arange(math.prod(shape)).reshape(shape).astype(dtype), order="F" if fortran else "C")
     data = encode_npz({"a": array}, "file")
     assert data == encode_npz({"a": array}, "file")
     same_arrays(decode_npz(data, "file"), {"a": array})

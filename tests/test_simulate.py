@@ -19,9 +19,7 @@ from dluxshera.params import ParameterError, set_values
 @pytest.fixture(scope="module")
 def model():
     """Read noise 3 e-, 2 e-/adu, dark 10 e- and background 5 e- per exposure, no saturation."""
-    return small_instrument(
-        read_noise_e=3.0, gain_e_per_adu=2.0, dark_current_e=200.0, background_e=5.0, bit_depth=16
-    )
+    return small_instrument(read_noise_e=3.0, gain_e_per_adu=2.0, dark_current_e=200.0, background_e=5.0, bit_depth=16)
 
 
 def bright(model, **values):
@@ -111,9 +109,7 @@ def test_one_exposure_is_clipped_at_the_full_well(model):
     with pytest.warns(SaturationWarning, match="simulate: [0-9]+ pixels") as caught:
         observation = simulate(full, 0)
     image, mask = np.asarray(observation.image), np.asarray(observation.mask)
-    assert 0 < observation.masked_count < 60 and f": {observation.masked_count} pixels" in str(
-        caught[0].message
-    )
+    assert 0 < observation.masked_count < 60 and f": {observation.masked_count} pixels" in str(caught[0].message)
     assert np.all(image[~mask] == 1000) and np.all(image[mask] < 1000)
     far = np.abs(np.asarray(full.model()) - 1000) > 200
     np.testing.assert_array_equal(mask[far], (np.asarray(full.model()) < 1000)[far])

@@ -28,9 +28,7 @@ def test_quadrature_is_exact_for_polynomials_over_the_band(count, width, power):
     assert weights @ offset**degree == pytest.approx(mean, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    "band", [(0.0, 1e-9, 3), (500e-9, 1000e-9, 3), (500e-9, -1e-9, 3), (500e-9, 1e-9, 0)]
-)
+@pytest.mark.parametrize("band", [(0.0, 1e-9, 3), (500e-9, 1000e-9, 3), (500e-9, -1e-9, 3), (500e-9, 1e-9, 0)])
 def test_an_impossible_band_is_refused(band):
     with pytest.raises(ValueError, match="Expected"):
         gauss_legendre_band(*band)
@@ -39,9 +37,7 @@ def test_an_impossible_band_is_refused(band):
 def test_blackbody_photons_peak_where_wien_says():
     wavelengths = np.linspace(300e-9, 2000e-9, 20001)
     peak = wavelengths[np.argmax(blackbody_photons(wavelengths, 5800.0))]
-    assert peak * 5800 == pytest.approx(
-        3.66970e-3, rel=1e-4
-    )  # metre kelvin, of the photon radiance per wavelength
+    assert peak * 5800 == pytest.approx(3.66970e-3, rel=1e-4)  # metre kelvin, of the photon radiance per wavelength
 
 
 def test_blackbody_photons_approach_rayleigh_jeans_and_stay_finite_when_cold():

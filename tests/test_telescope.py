@@ -3,6 +3,7 @@
 import dataclasses
 
 import dLux.utils as dlu
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,7 @@ from tiny import ABERRATED, edit, relative, tiny
 
 import dluxshera as ds
 from dluxshera.optics import Stars
+from dluxshera.params import replace_paths
 
 ARCSEC = np.pi / (180 * 3600)
 CLEAR = {"optics__diffractive_pupil": "none", "optics__aperture": {"secondary_ratio": 0.0, "strut_count": 0}}
@@ -48,6 +50,10 @@ def whole_plane(optics, star):
     return optics.intensity(star, pitch * optics.band_npix / optics.pad_npix, optics.pad_npix)
 
 
+def without_step(optics):
+    return dataclasses.replace(optics, diffractive_pupil_step_m=0.0)
+
+
 def test_an_open_circle_gives_the_airy_pattern():
     optics = tiny("shera_flight_two_plane", optics__pupil_npix=192, **CLEAR).optics
     pitch, npix, wavelength = jnp.asarray(2e-6), 33, 550e-9
@@ -62,12 +68,19 @@ def test_an_open_circle_gives_the_airy_pattern():
 
 @pytest.mark.parametrize("name", ["two", "three"])
 def test_every_photon_reaches_the_focal_plane(name, request):
-    optics = request.getfixturevalue(name).optics
+    optics = without_step(request.getfixturevalue(name).optics)
     assert float(whole_plane(optics, one_star(1e-6, 2e-6)).sum()) == pytest.approx(1, rel=2e-3)
 
 
 def test_two_planes_lose_nothing_at_all(two):
-    assert float(whole_plane(two.optics, one_star()).sum()) == pytest.approx(1, rel=1e-12)
+    assert float(whole_plane(without_step(two.optics), one_star()).sum()) == pytest.approx(1, rel=1e-12)
+
+
+def test_steps_finer_than_a_pixel_send_light_out_of_the_plane(two):
+    """A pixel half of which has half a wave of step is dark."""
+    fraction, mask = np.asarray(two.optics.diffractive_pupil_fraction), np.asarray(two.optics.m1.transmission) ** 2
+    expected = (mask * (1 - 2 * fraction) ** 2).sum() / mask.sum()
+    assert float(whole_plane(two.optics, one_star()).sum()) == pytest.approx(expected, rel=1e-9)
 
 
 def test_without_distance_three_planes_are_two(three, two):
@@ -93,19 +106,20 @@ def test_a_neutral_second_mirror_changes_nothing_as_the_grid_grows(three, two):
     assert errors[-1] < 1e-4 and errors[-1] < errors[0] / 5
 
 
-def test_a_cropped_band_gives_the_image_of_the_full_one():
-    sizes = {"optics__pupil_npix": 128, "optics__psf_npix": 32, "binary__n_wavelengths": 1}
+@pytest.mark.parametrize("psf_npix", [32, 64])
+def test_a_cropped_band_gives_the_image_of_the_full_one(psf_npix):
+    sizes = {"optics__pupil_npix": 128, "optics__psf_npix": psf_npix, "binary__n_wavelengths": 1}
     model = tiny(**sizes, **{key.replace(".", "__"): value for key, value in ABERRATED.items()})
     assert model.optics.band_npix < model.optics.pad_npix
     full = with_grid(model, band_npix=model.optics.pad_npix)
-    assert relative(model.model(), full.model()) < 1e-5
+    assert relative(model.model(), full.model()) < 5e-5
 
 
 @pytest.mark.parametrize("name", ["shera_flight", "shera_testbed_two_plane"])
 def test_the_pixel_filter_sums_sub_pixels(name):
     model = tiny(name, optics__oversample=3)
     assert model.optics.focal_samples == 1
-    assert relative(model.model(), with_grid(model, focal_samples=3).model()) < 2e-6
+    assert relative(model.model(), with_grid(model, focal_samples=3).model()) < 5e-6
     single = tiny(name, optics__oversample=1)
     assert relative(single.model(), model.model()) > 1e-3
 
@@ -173,8 +187,8 @@ def test_the_plate_scale_follows_the_separation_of_the_mirrors(three):
     assert float(moved.plate_scale_as / three.plate_scale_as) - 1 == pytest.approx(0.117, abs=0.002)
     micrometre = edit(three, {"optics.plane_separation": three.optics.plane_separation + 1e-6})
     assert float(micrometre.plate_scale_as / three.plate_scale_as) - 1 == pytest.approx(234e-6, rel=5e-3)
-    stretched = [centroid(m.optics.intensity(one_star(3e-6), m.detector.pixel_pitch, 64))[0] for m in (three, moved)]
-    assert stretched[1] / stretched[0] == pytest.approx(float(three.plate_scale_as / moved.plate_scale_as), rel=0.05)
+    wide = [dataclasses.replace(without_step(m.optics), m2=dataclasses.replace(m.optics.m2, diameter=0.1)) for m in (three, moved)]
+    assert image_scale(wide[1]) / image_scale(wide[0]) == pytest.approx(1 / 1.117, abs=0.002)
 
 
 def chief_ray_scale(optics):
@@ -185,14 +199,13 @@ def chief_ray_scale(optics):
 
 def image_scale(optics, angle=2e-5):
     """The same from the position of a star's image, by its point symmetry about the chief ray."""
-    clear = dataclasses.replace(optics, diffractive_pupil_fraction=jnp.zeros_like(optics.diffractive_pupil_fraction))
     scale = chief_ray_scale(optics)
     wavelength = 550e-9
     pitch = jnp.asarray(wavelength * scale / 0.22 / 4)
     pixels = round(angle * scale / float(pitch))
     angle = pixels * float(pitch) / scale  # the chief ray hits a pixel's centre
     npix = 2 * pixels + 41
-    image = clear.intensity(one_star(x=angle, wavelength=wavelength), pitch, npix)[:, -41:]
+    image = optics.intensity(one_star(x=angle, wavelength=wavelength), pitch, npix)[:, -41:]
     image = np.asarray(image)[npix // 2 - 20 : npix // 2 + 21]
     return scale * (1 + centroid(image)[0] / pixels)
 
@@ -200,8 +213,7 @@ def image_scale(optics, angle=2e-5):
 @pytest.mark.parametrize("shift", [0.0, 1e-3, -2e-3])
 def test_a_defocused_star_lies_where_its_chief_ray_does(shift):
     optics = tiny(optics__pupil_npix=64, **CLEAR).optics
-    wide = {"optics.focus_shift": shift}
-    moved = dataclasses.replace(optics, focus_shift=wide["optics.focus_shift"], m2=dataclasses.replace(optics.m2, diameter=0.1))
+    moved = dataclasses.replace(optics, focus_shift=shift, m2=dataclasses.replace(optics.m2, diameter=0.1))
     assert image_scale(moved) == pytest.approx(chief_ray_scale(moved), rel=2e-5)
 
 
@@ -218,15 +230,15 @@ def test_a_real_despace_defocuses_and_barely_changes_the_scale(three):
     assert abs(edge) / (2 * np.sqrt(3)) == pytest.approx(4.8e-9, rel=0.02)
 
 
-def test_defocus_is_a_zernike_of_the_pupil(two):
-    """focus_shift against Noll 4 of the same sag, for the two-plane."""
+def test_defocus_is_a_curved_wavefront(two):
+    """focus_shift against a map of the same sag, for the two-plane."""
     shift = 2e-3
     length, radius = float(two.optics.focal_length), float(two.optics.m1.diameter) / 2
-    coefficient = 0.5 * radius**2 * (1 / (length + shift) - 1 / length) / (2 * np.sqrt(3)) * 1e9
-    focus = {"optics.m1.zernike_coeffs_nm": two.optics.m1.zernike_coeffs_nm + coefficient * (np.arange(8) == 0)}
-    scaled = {"optics.focal_length": length + shift}
+    u = radius * (np.arange(32) - 15.5) / 16
+    sag = 0.5 * (u[:, None] ** 2 + u**2) * (1 / (length + shift) - 1 / length)
+    curved = {"optics.focal_length": length + shift, "optics.m1.wavefront_error_m": sag}
     shifted = edit(two, {"optics.focus_shift": shift})
-    assert relative(edit(two, scaled | focus).model(), shifted.model()) < 1e-3
+    np.testing.assert_allclose(edit(two, curved).model(), shifted.model(), rtol=1e-9)
     assert relative(two.model(), shifted.model()) > 0.05
 
 
@@ -275,17 +287,12 @@ def test_angles_are_those_of_dlux(three):
 
 
 def test_a_bare_float_works_in_model(three):
-    import equinox as eqx
-
     bare = eqx.tree_at(lambda m: (m.binary.separation_as, m.optics.m1.diameter), three, (0.9, 0.22))
     np.testing.assert_allclose(bare.model(), edit(three, {"binary.separation_as": 0.9}).model(), rtol=1e-12)
 
 
 def test_models_map_over_batches(three):
-    wide = jax.vmap(lambda s: edit_leaf(three, s).model())(jnp.asarray([0.5, 0.8]))
-    np.testing.assert_allclose(wide[1], three.model(), rtol=1e-11)
-    assert relative(wide[0], wide[1]) > 0.01
-
-
-def edit_leaf(model, separation):
-    return ds.params.replace_paths(model, {"binary.separation_as": separation})
+    at = lambda separation: replace_paths(three, {"binary.separation_as": separation}).model()  # noqa: E731
+    images = jax.vmap(at)(jnp.asarray([0.5, 0.8]))
+    np.testing.assert_allclose(images[1], three.model(), rtol=1e-11)
+    assert relative(images[0], images[1]) > 0.01

@@ -115,9 +115,7 @@ def _with_maps(profile: Profile, telescope: AbstractTelescope, seed: int | None)
     return mirrors
 
 
-def _drawn(
-    telescope: AbstractTelescope, name: str, recipe: Mapping[str, Any], seed: int, where: str
-) -> np.ndarray:
+def _drawn(telescope: AbstractTelescope, name: str, recipe: Mapping[str, Any], seed: int, where: str) -> np.ndarray:
     try:
         rms_nm, alpha = float(recipe["rms_nm"]), float(recipe["alpha"])
         return power_law_map(telescope.pupil_npix, rms_nm, alpha, seed, _footprint(telescope, name))
@@ -173,9 +171,7 @@ def _check_geometry(profile: Profile, *lengths: float) -> None:
         )
 
 
-def _check_plan(
-    profile: Profile, optics: AbstractTelescope, pad_npix: int, band_npix: int, focal_samples: int
-) -> None:
+def _check_plan(profile: Profile, optics: AbstractTelescope, pad_npix: int, band_npix: int, focal_samples: int) -> None:
     if pad_npix > LARGEST_COUNT:
         raise ConfigError(
             f"{profile.name}: optics: diffraction between the planes needs a period of {pad_npix} pupil "

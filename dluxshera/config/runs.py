@@ -17,10 +17,8 @@ from ..instrument import Instrument, Observation
 from ..params import ThetaSpace, get_value, set_values
 from ..params.paths import parameter_paths
 from .build import build_instrument
-from .profile import Profile
+from .profile import OVERRIDES, Profile
 from .theta import default_space
-
-MOST_EXCESS = 5.0  # standard deviations of the reduced chi-square from one that are still believed
 
 
 def fingerprint(observation: Observation) -> str:
@@ -31,9 +29,7 @@ def fingerprint(observation: Observation) -> str:
     return digest.hexdigest()
 
 
-def parameter_table(
-    solution: Solution, start: Instrument, truth: Instrument | None = None
-) -> list[dict[str, Any]]:
+def parameter_table(solution: Solution, start: Instrument, truth: Instrument | None = None) -> list[dict[str, Any]]:
     """One row for each element of θ: estimate and sigma, the Cramér-Rao bound, start and truth.
 
     Parameters
@@ -124,7 +120,7 @@ def save_fit(
         run_dir,
         solution.trace,
         _meta(solution, profile, observation, start, truth, likelihood) | {"free": free, "priors": priors},
-        _summary(solution, rows),
+        fit_summary(solution, rows),
         curvature={"information": solution.information, "covariance": solution.covariance},
         checkpoint_best=best,
         checkpoint_final=last,
@@ -151,15 +147,20 @@ def _meta(solution, profile, observation, start, truth, likelihood) -> dict[str,
             "system": profile.system,
             "values": _plain(profile.values),
             "edits": _plain(profile.edits),
+            "overrides": {
+                path: _plain(profile.get(path)) for path, origin in profile.origins.items() if origin == OVERRIDES
+            },
         },
         "start": model_values(start),
         "truth": None if truth is None else model_values(truth),
     }
 
 
-def _summary(solution: Solution, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def fit_summary(solution: Solution, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `summary.json` says of a fit."""
     stats, result = solution.stats, solution.result
     return {
+        "num_steps_completed": stats["steps"],
         "status": "interrupted" if result == "interrupted" else "ok",
         "message": str(result),
         "converged": solution.converged,
@@ -172,22 +173,6 @@ def _summary(solution: Solution, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "condition": solution.identifiability.condition,
         "parameters": rows,
     }
-
-
-def fit_warnings(solution: Solution) -> list[str]:
-    """Why a fit is not to be trusted, in words; empty if there is no reason known."""
-    stats, lines = solution.stats, []
-    scatter = np.sqrt(2 / max(stats["degrees_of_freedom"], 1))
-    excess = (stats["reduced_chi_square"] - 1) / scatter
-    if not solution.converged:
-        lines.append(f"not converged: {solution.result}")
-    if not abs(excess) < MOST_EXCESS:
-        lines.append(
-            f"reduced chi-square {stats['reduced_chi_square']:.4g} is {excess:+.1f} standard deviations from one: "
-            "the model or its noise does not describe these data, so the errors are not to be trusted"
-        )
-    lines += [f"{label} stands at a bound; its error is not to be trusted" for label in stats["at_bounds"]]
-    return lines
 
 
 def model_values(model: Instrument) -> dict[str, Any]:

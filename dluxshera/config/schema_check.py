@@ -109,9 +109,7 @@ def _pruned(value: Any, node: Any) -> Any:
     return prune(value, node) if isinstance(value, dict) else value
 
 
-def _problems(
-    document: Document, values: Any, node: Any, keys: tuple[str, ...], top: Section
-) -> Iterator[str]:
+def _problems(document: Document, values: Any, node: Any, keys: tuple[str, ...], top: Section) -> Iterator[str]:
     where, path = document.where(keys), ".".join(keys)
     if isinstance(node, Leaf):
         wrong = node.check(values)

@@ -37,9 +37,7 @@ def read_settings(
     document = {} if config is None else _read_config(config)
     name = profile or document.get("profile")
     if name is None:
-        raise ConfigError(
-            "No profile given. Name one, for example shera_flight, or give --config with a profile."
-        )
+        raise ConfigError("No profile given. Name one, for example shera_flight, or give --config with a profile.")
     overrides = {**(extra or {}), **document.get("overrides", {}), **dict(map(_assignment, assignments))}
     for section in ("theta", "engine"):
         overrides |= {f"{section}.{key}": value for key, value in document.get(section, {}).items()}

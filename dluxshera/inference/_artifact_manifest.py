@@ -106,8 +106,7 @@ def manifest_bytes(files: Mapping[str, bytes], number: int) -> bytes:
         "written_by": f"dluxshera {package_version('dluxshera') or 'of unknown version'}",
         "generation": number,
         "files": {
-            name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for name, data in files.items()
+            name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
         },
     }
     return encode_json({**content, "sha256": _content_hash(content)}, MANIFEST)

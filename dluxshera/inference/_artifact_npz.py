@@ -108,8 +108,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
         header = _HEADER.fullmatch(stream.read(length))
         if header is None:
             raise ValueError(
-                f"member {member.filename!r} is not a plain array of numbers or text "
-                "(pickled arrays are never loaded)"
+                f"member {member.filename!r} is not a plain array of numbers or text (pickled arrays are never loaded)"
             )
         dtype = np.dtype(header[1].decode())
         shape = tuple(int(n) for n in header[3].split(b",") if n.strip())

@@ -87,9 +87,7 @@ class Identifiability(NamedTuple):
     condition: float
 
     def __str__(self) -> str:
-        lines = [
-            f"{label}: the image does not respond to it; freeze it or give it a prior." for label in self.dead
-        ]
+        lines = [f"{label}: the image does not respond to it; freeze it or give it a prior." for label in self.dead]
         lines += [f"{' + '.join(c)}: only other combinations are seen; freeze one." for c in self.degenerate]
         return "\n".join(lines)
 
@@ -104,8 +102,7 @@ def identifiability(information: Float[Array, "D D"], labels: tuple[str, ...]) -
     spectrum = scaled_spectrum(jnp.asarray(information)[np.ix_(alive, alive)])
     seen, vectors = np.asarray(spectrum.seen), np.asarray(spectrum.vectors)
     degenerate = tuple(
-        tuple(labels[alive[i]] for i in np.flatnonzero(np.abs(vectors[:, k]) > 0.05))
-        for k in np.flatnonzero(~seen)
+        tuple(labels[alive[i]] for i in np.flatnonzero(np.abs(vectors[:, k]) > 0.05)) for k in np.flatnonzero(~seen)
     )
     values = np.asarray(spectrum.values)[seen]
     return Identifiability(dead, degenerate, float(values[-1] / values[0]))

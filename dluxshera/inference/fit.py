@@ -130,9 +130,7 @@ def fit(
 def _checked_start(objective: Objective, theta: Any) -> Float[Array, " D"]:
     theta = jnp.asarray(theta)
     if theta.shape != (objective.space.dim,):
-        raise ValueError(
-            f"Expected theta of shape ({objective.space.dim},), got {theta.shape}. Use space.pack(model)."
-        )
+        raise ValueError(f"Expected theta of shape ({objective.space.dim},), got {theta.shape}. Use space.pack(model).")
     if theta.dtype != jnp.float64:
         warnings.warn(
             f"Fitting in {theta.dtype}: a step at 10 arcsec is about a micro-arcsecond. Turn on double precision "
@@ -152,9 +150,7 @@ def _run(engine, objective, theta, on_step, should_stop) -> tuple[list[EngineSta
     """Every state, without the big arrays of all but the last, and how it ended."""
     state = _step(engine, objective, engine.init(theta))
     if not np.isfinite(state.loss):
-        raise ValueError(
-            f"Expected a finite loss at the start, got {float(state.loss)}. Start from other values."
-        )
+        raise ValueError(f"Expected a finite loss at the start, got {float(state.loss)}. Start from other values.")
     states = [state]
     on_step(state)
     while (result := _outcome(engine, state, should_stop)) == FitResult.RUNNING:

@@ -24,8 +24,8 @@ class SimpleGD(AbstractEngine):
     """
 
     max_steps: int = eqx.field(static=True, default=500)
-    learning_rate: float | None = None
-    tolerance: float = 1e-8
+    learning_rate: float | int | None = None
+    tolerance: float | int = 1e-8
 
     def __check_init__(self):
         check_max_steps(self.max_steps)

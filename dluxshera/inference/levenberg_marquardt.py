@@ -40,15 +40,13 @@ class LevenbergMarquardt(AbstractEngine):
     """
 
     max_steps: int = eqx.field(static=True, default=50)
-    tolerance: float = 1e-4
-    damping: float = 1e-6
+    tolerance: float | int = 1e-4
+    damping: float | int = 1e-6
 
     def __check_init__(self):
         check_max_steps(self.max_steps)
         if not (self.tolerance > 0 and self.damping > 0):
-            raise ValueError(
-                f"Expected tolerance and damping above zero, got {self.tolerance} and {self.damping}."
-            )
+            raise ValueError(f"Expected tolerance and damping above zero, got {self.tolerance} and {self.damping}.")
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:
         """No whitening yet: the first step moves nowhere and finds it."""

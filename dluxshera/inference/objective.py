@@ -139,9 +139,7 @@ def _positive_variance(observation: Any, likelihood: str) -> Float[Array, "n n"]
     if likelihood != "gaussian":
         return None
     if observation.variance is None:
-        raise ValueError(
-            'The "gaussian" likelihood needs Observation.variance. Give one, or use "gaussian_model".'
-        )
+        raise ValueError('The "gaussian" likelihood needs Observation.variance. Give one, or use "gaussian_model".')
     mask, variance = np.asarray(observation.mask), np.asarray(observation.variance)
     if (variance[mask] <= 0).any():
         raise ValueError("Expected Observation.variance above zero in every used pixel; mask the others.")

@@ -114,9 +114,7 @@ def save_run(
     arrays = trace_arrays(trace)
     dim = arrays["theta"].shape[1]
     files = {"trace.npz": encode_npz(arrays, "trace")}
-    files |= _npz_files(
-        signals=signals, precond=precond, curvature=curvature, grads=grads, observation=observation
-    )
+    files |= _npz_files(signals=signals, precond=precond, curvature=curvature, grads=grads, observation=observation)
     files |= _npz_files(**_checked_extra(extra or {}))
     files |= _checkpoint_files(dim, checkpoint_best=checkpoint_best, checkpoint_final=checkpoint_final)
     if diag_steps is not None:

@@ -10,9 +10,7 @@ from .pixels import MARGIN_NPIX, integrate_pixels, jitter
 class Detector(Model):
     """Pixels, their response, and the numbers of the read-out. Signals are photo-electrons per exposure."""
 
-    pixel_pitch: Float[Array, ""] = param(
-        "m", "Distance between pixel centres.", symbol="p", bounds=(1e-8, 1e-3)
-    )
+    pixel_pitch: Float[Array, ""] = param("m", "Distance between pixel centres.", symbol="p", bounds=(1e-8, 1e-3))
     exposure_time_s: Float[Array, ""] = param("s", "Length of one exposure.", symbol="t", bounds=(0.0, 1e7))
     jitter_sigma_as: Float[Array, ""] = param(
         "arcsec",
@@ -20,12 +18,8 @@ class Detector(Model):
         symbol=r"\sigma_j",
         bounds=(0.0, 1e3),
     )
-    read_noise_e: Float[Array, ""] = param(
-        "electron", "Read noise, RMS.", symbol=r"\sigma_r", bounds=(0.0, 1e6)
-    )
-    dark_current_e: Float[Array, ""] = param(
-        "electron/s", "Dark current per pixel.", symbol="D", bounds=(0.0, 1e9)
-    )
+    read_noise_e: Float[Array, ""] = param("electron", "Read noise, RMS.", symbol=r"\sigma_r", bounds=(0.0, 1e6))
+    dark_current_e: Float[Array, ""] = param("electron/s", "Dark current per pixel.", symbol="D", bounds=(0.0, 1e9))
     gain_e_per_adu: Float[Array, ""] = param(
         "electron/adu",
         "Electrons per digital unit; zero stands for no digitisation.",

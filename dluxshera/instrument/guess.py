@@ -45,9 +45,7 @@ def guess(model: Instrument, observation: Observation) -> Guess:
     signal = np.where(np.asarray(observation.mask), signal, 0.0)
     positions, fluxes = _two_stars(signal, star)
     if not (fluxes > 0).all():
-        raise ValueError(
-            "No two stars found in the image. Give a start with --set binary.separation_as=... instead."
-        )
+        raise ValueError("No two stars found in the image. Give a start with --set binary.separation_as=... instead.")
     order = np.argsort(-fluxes if float(model.binary.contrast) >= 1 else fluxes)
     return _as_binary(model, positions[order], fluxes[order])
 
@@ -104,9 +102,7 @@ def _as_binary(model: Instrument, positions: np.ndarray, fluxes: np.ndarray) -> 
     (x, y), difference = positions.mean(axis=0), positions[0] - positions[1]
     scale, separation = float(model.plate_scale_as), float(np.hypot(*difference))
     if separation < 1:
-        raise ValueError(
-            "The two stars of the image are less than a pixel apart. Give a start with --set instead."
-        )
+        raise ValueError("The two stars of the image are less than a pixel apart. Give a start with --set instead.")
     return Guess(
         x_position_as=x * scale,
         y_position_as=y * scale,

@@ -53,9 +53,7 @@ class Instrument(Model):
         """Pitch over |EFL|, arcsec/pixel."""
         return dlu.rad2arcsec(self.detector.pixel_pitch / jnp.abs(self.optics.focal_length))
 
-    @derived(
-        "m", "System focal length.", symbol="f", solve=_solve_focal_length, solves_for=_focal_length_primitive
-    )
+    @derived("m", "System focal length.", symbol="f", solve=_solve_focal_length, solves_for=_focal_length_primitive)
     def effective_focal_length(self) -> Float[Array, ""]:
         """The focal length of the optics, metres, as something a fit may move."""
         return self.optics.focal_length

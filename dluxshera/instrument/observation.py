@@ -113,9 +113,7 @@ class Observation(eqx.Module):
             counts = to_electrons(raw, exposures=exposures, saturation_e=saturation_e, **options)
             observed = cls(counts.image, counts.variance, raw.mask, counts.exposures)
             saturated = np.asarray(observed.mask) & counts.saturated
-            observed = cls(
-                observed.image, observed.variance, np.asarray(observed.mask) & ~saturated, counts.exposures
-            )
+            observed = cls(observed.image, observed.variance, np.asarray(observed.mask) & ~saturated, counts.exposures)
         except (ValueError, TypeError) as error:
             text = str(error)
             raise ValueError(text if text.startswith(raw.where) else f"{raw.where}: {text}") from error

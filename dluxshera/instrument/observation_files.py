@@ -48,9 +48,7 @@ def read_raw_image(path: Path, extension: int | str | None) -> RawImage:
     return _read_npz(path)
 
 
-def write_arrays(
-    path: Path, arrays: Mapping[str, np.ndarray], *, overwrite: bool, saturation_e: Real | None
-) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, overwrite: bool, saturation_e: Real | None) -> None:
     """Write `image`, `mask`, `exposures` and, where given, `variance` (electrons), whole or not at all.
 
     Raises
@@ -78,9 +76,7 @@ def _kind(path: Path) -> str:
     for kind, suffixes in (("gzip", _GZIP_SUFFIXES), ("fits", _FITS_SUFFIXES), ("npz", (".npz",))):
         if name.endswith(suffixes):
             return kind
-    raise ValueError(
-        f"{path}: Expected a name that ends in .fits, .fit, .fits.gz or .npz, got {path.name!r}."
-    )
+    raise ValueError(f"{path}: Expected a name that ends in .fits, .fit, .fits.gz or .npz, got {path.name!r}.")
 
 
 def _read_npz(path: Path) -> RawImage:

@@ -123,9 +123,7 @@ def _hdu_content(hdu) -> dict[str, Any]:
 def _check_count(path: Path, hdus: list[dict[str, Any]]) -> None:
     expected = hdus[0]["header"].get("NEXTEND")
     if isinstance(expected, int) and expected != len(hdus) - 1:
-        raise ValueError(
-            f"{path}: Expected {expected} extensions (NEXTEND), got {len(hdus) - 1}. Copy it again."
-        )
+        raise ValueError(f"{path}: Expected {expected} extensions (NEXTEND), got {len(hdus) - 1}. Copy it again.")
 
 
 def _select(path: Path, hdus: list[dict[str, Any]], extension: int | str) -> dict[str, Any]:

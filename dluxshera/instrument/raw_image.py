@@ -98,23 +98,15 @@ def to_electrons(
     where, wanted = raw.where, parse_unit(raw.unit if unit is None else unit, raw.where)
     _check_variance_unit(raw, wanted)
     if gain_e_per_adu is not None and not wanted.digital:
-        raise ValueError(
-            f"{where}: Expected no gain for an image in electrons, got {gain_e_per_adu}. Pass unit='adu'."
-        )
+        raise ValueError(f"{where}: Expected no gain for an image in electrons, got {gain_e_per_adu}. Pass unit='adu'.")
     count = _positive(exposures, raw.exposures, 1.0, where, "exposures", "NEXP")
-    gain = (
-        _positive(gain_e_per_adu, raw.gain, None, where, "gain_e_per_adu", "GAIN") if wanted.digital else 1.0
-    )
+    gain = _positive(gain_e_per_adu, raw.gain, None, where, "gain_e_per_adu", "GAIN") if wanted.digital else 1.0
     scale = gain
     if wanted.rate:
-        scale *= count * _positive(
-            exposure_time_s, raw.exposure_time_s, None, where, "exposure_time_s", "EXPTIME"
-        )
+        scale *= count * _positive(exposure_time_s, raw.exposure_time_s, None, where, "exposure_time_s", "EXPTIME")
     image = raw.image * scale
     variance = None if raw.variance is None else raw.variance * scale**2
-    return Electrons(
-        image, variance, count, image >= _level(raw, saturation_e, gain) * count * (1 - _ROUNDING)
-    )
+    return Electrons(image, variance, count, image >= _level(raw, saturation_e, gain) * count * (1 - _ROUNDING))
 
 
 def _level(raw: RawImage, saturation_e: Real | None, gain: float) -> float:
@@ -140,6 +132,4 @@ def _check_variance_unit(raw: RawImage, wanted: Unit) -> None:
     text = str(raw.variance_unit)
     where = f"{raw.where}, variance"
     if "2" not in text or parse_unit(re.sub(r"\*\*2|\^2|2|[()]", "", text), where) != wanted:
-        raise ValueError(
-            f"{where}: Expected the square of the image's unit, got {text!r}. Convert one of them."
-        )
+        raise ValueError(f"{where}: Expected the square of the image's unit, got {text!r}. Convert one of them.")

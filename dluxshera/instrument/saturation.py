@@ -10,7 +10,5 @@ class SaturationWarning(UserWarning):
 def warn_saturated(count: int, where: str) -> None:
     """Warn about `count` masked pixels of `where`, if there are any."""
     if count:
-        message = (
-            f"{where}: {count} pixels saturate and are masked. Shorten the exposure or spread the light."
-        )
+        message = f"{where}: {count} pixels saturate and are masked. Shorten the exposure or spread the light."
         warnings.warn(message, SaturationWarning, stacklevel=3)

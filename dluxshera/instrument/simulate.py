@@ -105,9 +105,7 @@ def _draw(generator: np.random.Generator, mean: np.ndarray, count: int, readout:
     return np.minimum(adu, largest) * readout.gain, clipped | (adu >= largest)
 
 
-def _likely_saturated(
-    expected: np.ndarray, variance: np.ndarray, count: int, readout: _Readout
-) -> np.ndarray:
+def _likely_saturated(expected: np.ndarray, variance: np.ndarray, count: int, readout: _Readout) -> np.ndarray:
     """Where half an exposure or more of `count` is expected to reach the limit."""
     deviations = NormalDist().inv_cdf(1 - 0.5 / count)
     return expected + deviations * np.sqrt(np.maximum(variance, 0.0)) >= readout.limit
@@ -129,9 +127,7 @@ def _check_saturated(saturated: np.ndarray) -> None:
 
 def _check_concrete(*values: Any) -> None:
     if any(is_traced(leaf) for leaf in jax.tree.leaves(values)):
-        raise TypeError(
-            "simulate draws on the host: Expected concrete values, got traced ones. Call it outside jit."
-        )
+        raise TypeError("simulate draws on the host: Expected concrete values, got traced ones. Call it outside jit.")
 
 
 def _exposure_count(exposures: Any) -> int:

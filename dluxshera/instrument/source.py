@@ -17,9 +17,7 @@ class BinarySource(Model):
 
     x_position_as: Float[Array, ""] = param("arcsec", "Column position of the binary's centre.", symbol="x")
     y_position_as: Float[Array, ""] = param("arcsec", "Row position of the binary's centre.", symbol="y")
-    separation_as: Float[Array, ""] = param(
-        "arcsec", "Distance between the stars.", symbol="s", bounds=(0.0, None)
-    )
+    separation_as: Float[Array, ""] = param("arcsec", "Distance between the stars.", symbol="s", bounds=(0.0, None))
     position_angle_deg: Float[Array, ""] = param(
         "deg", "Direction of star A, from +row towards +column.", symbol=r"\theta"
     )
@@ -50,6 +48,4 @@ class BinarySource(Model):
         """The two stars as the optics take them: radians, photons by wavelength, metres."""
         weights = jnp.broadcast_to(self.spectral_weights, (2, self.wavelengths_m.shape[0]))
         weights = weights / weights.sum(axis=1, keepdims=True)
-        return Stars(
-            dlu.arcsec2rad(self.positions_as), self.raw_fluxes[:, None] * weights, self.wavelengths_m
-        )
+        return Stars(dlu.arcsec2rad(self.positions_as), self.raw_fluxes[:, None] * weights, self.wavelengths_m)

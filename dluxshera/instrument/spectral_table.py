@@ -99,12 +99,9 @@ def _read_header(path: str | Path, number: int, text: str) -> tuple[str, ...]:
 def _read_row(path: str | Path, number: int, text: str, names: tuple[str, ...]) -> list[float]:
     cells = text.split(",")
     if len(cells) != 2:
-        raise ValueError(
-            f"{path}, line {number}: Expected two columns ({', '.join(names)}), got {len(cells)}."
-        )
+        raise ValueError(f"{path}, line {number}: Expected two columns ({', '.join(names)}), got {len(cells)}.")
     return [
-        _read_cell(f"{path}, line {number}, column {name}", cell, name)
-        for name, cell in zip(names, cells, strict=True)
+        _read_cell(f"{path}, line {number}, column {name}", cell, name) for name, cell in zip(names, cells, strict=True)
     ]
 
 

@@ -34,9 +34,7 @@ def gauss_legendre_band(centre: ArrayLike, width: ArrayLike, count: int) -> tupl
         If the band is not at positive wavelengths, or `count` is not positive.
     """
     if not (np.isfinite(centre) and 0 <= width < 2 * centre):
-        raise ValueError(
-            f"Expected a band 0 <= width < 2 * centre in metres, got centre {centre}, width {width}."
-        )
+        raise ValueError(f"Expected a band 0 <= width < 2 * centre in metres, got centre {centre}, width {width}.")
     if count < 1:
         raise ValueError(f"Expected at least one wavelength, got a count of {count}.")
     nodes, weights = np.polynomial.legendre.leggauss(count)
@@ -93,9 +91,7 @@ def spectral_weights(
     """
     wavelengths, weights = np.asarray(wavelengths, float), np.asarray(weights, float)
     if wavelengths.ndim != 1 or wavelengths.shape != weights.shape:
-        raise ValueError(
-            f"Expected one weight per wavelength, got shapes {weights.shape} and {wavelengths.shape}."
-        )
+        raise ValueError(f"Expected one weight per wavelength, got shapes {weights.shape} and {wavelengths.shape}.")
     passed = weights * (1.0 if filter_table is None else _of_kind(filter_table, True).at(wavelengths))
     if seds is None:
         return _normalised(passed)
@@ -109,9 +105,7 @@ def spectral_weights(
 def _of_kind(table: SpectralTable, is_filter: bool) -> SpectralTable:
     if table.is_filter != is_filter:
         wanted = "transmission" if is_filter else "flux_photon or flux_energy"
-        raise ValueError(
-            f"{table.name}: Expected a table of {wanted}, got one of the other kind. Exchange the tables."
-        )
+        raise ValueError(f"{table.name}: Expected a table of {wanted}, got one of the other kind. Exchange the tables.")
     return table
 
 
@@ -123,7 +117,5 @@ def _photons(sed: Spectrum, wavelengths: np.ndarray) -> np.ndarray:
 
 def _normalised(row: np.ndarray) -> np.ndarray:
     if not row.sum() > 0:
-        raise ValueError(
-            "Expected light in the band, got none: filter times spectrum is zero at every wavelength."
-        )
+        raise ValueError("Expected light in the band, got none: filter times spectrum is zero at every wavelength.")
     return row / row.sum()

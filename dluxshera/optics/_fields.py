@@ -20,9 +20,7 @@ def focus_shift():
 
 def throughput():
     """Field of the optical throughput."""
-    return param(
-        "", "Fraction of the aperture's photons that the optics pass.", symbol="T", bounds=(0.0, 1.0)
-    )
+    return param("", "Fraction of the aperture's photons that the optics pass.", symbol="T", bounds=(0.0, 1.0))
 
 
 def pupil_npix():
@@ -52,6 +50,4 @@ def band_npix():
 
 def focal_samples():
     """Field of the transform's sampling."""
-    return static(
-        "Focal samples per pixel and axis: 1 (pixel integral by a band-limited filter) or `oversample`."
-    )
+    return static("Focal samples per pixel and axis: 1 (pixel integral by a band-limited filter) or `oversample`.")

@@ -24,10 +24,10 @@ class ApertureShape:
         Angle of the first strut, in dLux's spider convention (from -row, towards -column).
     """
 
-    secondary_ratio: float = 0.0
+    secondary_ratio: float | int = 0.0
     strut_count: int = 0
-    strut_width_ratio: float = 0.0
-    strut_rotation_deg: float = 0.0
+    strut_width_ratio: float | int = 0.0
+    strut_rotation_deg: float | int = 0.0
 
     def __post_init__(self):
         if not 0 <= self.secondary_ratio < 1:

@@ -32,15 +32,9 @@ def read_map(path: str | Path) -> np.ndarray:
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path}: expected an .npy file with a diffractive pupil map; {error}.") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or not 0 < array.shape[0] == array.shape[1]:
-        raise ValueError(
-            f"{path}: expected a square two-dimensional map, got {getattr(array, 'shape', 'an archive')}."
-        )
-    if array.dtype.kind not in "fiub" or not (
-        np.isfinite(array).all() and (array >= 0).all() and (array <= 1).all()
-    ):
-        raise ValueError(
-            f"{path}: expected map values in [0, 1]: the fraction of a pixel that has the phase step."
-        )
+        raise ValueError(f"{path}: expected a square two-dimensional map, got {getattr(array, 'shape', 'an archive')}.")
+    if array.dtype.kind not in "fiub" or not (np.isfinite(array).all() and (array >= 0).all() and (array <= 1).all()):
+        raise ValueError(f"{path}: expected map values in [0, 1]: the fraction of a pixel that has the phase step.")
     return array.astype(float)
 
 
@@ -71,7 +65,5 @@ def diffractive_pupil_fraction(source: str | Path | None, npix: int) -> np.ndarr
         return np.zeros((npix, npix))
     path = toliman_map_path() if source == TOLIMAN_MAP else Path(source)
     if not path.is_file():
-        raise ValueError(
-            f"{path}: no such diffractive pupil map. Give {TOLIMAN_MAP!r} or the path of an .npy file."
-        )
+        raise ValueError(f"{path}: no such diffractive pupil map. Give {TOLIMAN_MAP!r} or the path of an .npy file.")
     return _reduced(str(path), path.stat().st_mtime_ns, npix)

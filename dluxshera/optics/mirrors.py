@@ -84,9 +84,7 @@ def _pupil_wavefront(pupil: EntrancePupil | PrimaryMirror) -> Float[Array, "n n"
     u = 2 * pixel_centres(pupil.transmission.shape[0])
     inside = jnp.asarray(np.hypot(u[:, None], u[None, :]) <= 1)
     u = jnp.asarray(u, pupil.zernike_coeffs_nm.dtype)
-    error = jnp.where(
-        inside, zernike_sum(pupil.zernike_coeffs_nm * _NANOMETRE, pupil.noll_indices, u, u), 0.0
-    )
+    error = jnp.where(inside, zernike_sum(pupil.zernike_coeffs_nm * _NANOMETRE, pupil.noll_indices, u, u), 0.0)
     return error if pupil.wavefront_error_m is None else error + pupil.wavefront_error_m
 
 

@@ -11,7 +11,7 @@ from .propagation import TAPER_START
 PAD_FACTOR = 1.5  # period over pupil: room for the light that diffraction and the band's edge spread
 FILTER_LIMIT = 0.45  # highest intensity frequency, cycles per pixel, that the pixel filter integrates well
 CROP_WORTHWHILE = 0.85  # a band nearer than this to the full one is not cropped
-SMALLEST_CROPPED = 192  # periods below this cost nothing; they keep their whole band
+SMALLEST_BAND = 160  # frequencies: fewer leave the smooth edge too steep to hold back wrap-around
 FIELD_GUARD = 1.1  # angles beyond the image and stars that aberrations may mix in
 
 
@@ -27,7 +27,7 @@ class GridPlan(NamedTuple):
     focal_samples: int
 
 
-def fast_size(minimum: float) -> int:
+def fast_size(minimum: float | int) -> int:
     """Smallest even size with factors 2, 3 and 5 only, not below `minimum`."""
     size = 2 * math.ceil(minimum / 2)
     while _without_small_factors(size) > 1:
@@ -42,24 +42,26 @@ def _without_small_factors(size: int) -> int:
     return size
 
 
-def spread_npix(wavelength: float, distance: float, pixel: float) -> float:
+def spread_npix(wavelength: float | int, distance: float | int, pixel: float | int) -> float:
     """How far diffraction spreads the finest detail over `distance`: wavelength |z| / (2 dx^2) pixels."""
     return wavelength * abs(distance) / (2 * pixel**2)
 
 
-def intensity_cutoff(diameter: float, pixel_pitch: float, wavelength: float, focal_length: float) -> float:
+def intensity_cutoff(
+    diameter: float | int, pixel_pitch: float | int, wavelength: float | int, focal_length: float | int
+) -> float:
     """Highest spatial frequency of the intensity, in cycles per pixel: D pitch / (wavelength EFL)."""
     return diameter * pixel_pitch / (wavelength * abs(focal_length))
 
 
-def wavelength_count(field_radius: float, diameter: float, centre: float, width: float) -> int:
+def wavelength_count(field_radius: float | int, diameter: float | int, centre: float | int, width: float | int) -> int:
     """Gauss-Legendre nodes that a flat band needs: a/2 + 4, a = 2 pi (theta D / lambda)(width / 2 lambda).
 
     Parameters
     ----------
-    field_radius : float, radians
+    field_radius : float | int, radians
         Half the width of the image on the sky.
-    diameter, centre, width : float, metres
+    diameter, centre, width : float | int, metres
         Of the pupil, and of the band.
     """
     phase = 2 * math.pi * (field_radius * diameter / centre) * (width / (2 * centre))
@@ -71,12 +73,12 @@ def plan_grid(
     psf_npix: int,
     oversample: int,
     *,
-    diameter: float,
+    diameter: float | int,
     distances: tuple[float, ...],
-    focal_length: float,
-    pixel_pitch: float,
-    wavelengths: tuple[float, float],
-    star_angle: float,
+    focal_length: float | int,
+    pixel_pitch: float | int,
+    wavelengths: tuple[float | int, float | int],
+    star_angle: float | int,
     margin_npix: int,
 ) -> GridPlan:
     """Choose period, band and focal sampling for a geometry.
@@ -85,11 +87,11 @@ def plan_grid(
     ----------
     pupil_npix, psf_npix, oversample, margin_npix : int
         Grid sizes; `margin_npix` is what the detector adds on each side of the image.
-    diameter, focal_length, pixel_pitch : float, metres
+    diameter, focal_length, pixel_pitch : float | int, metres
     distances : tuple of float, metres
         Collimated-equivalent distances between planes.
     wavelengths : (shortest, longest), metres
-    star_angle : float, radians
+    star_angle : float | int, radians
         Largest distance of a star from the axis.
     """
     shortest, longest = wavelengths
@@ -97,8 +99,8 @@ def plan_grid(
     spread = sum(spread_npix(longest, z, pixel) for z in distances)
     pad = fast_size(max(PAD_FACTOR * pupil_npix, pupil_npix + 6 * spread))
     reach = (psf_npix / 2 + margin_npix) * pixel_pitch / abs(focal_length) + star_angle
-    band = fast_size(pad * FIELD_GUARD * reach * 2 * pixel / shortest / TAPER_START)
-    cropped = pad >= SMALLEST_CROPPED and band < CROP_WORTHWHILE * pad
+    band = fast_size(max(SMALLEST_BAND, pad * FIELD_GUARD * reach * 2 * pixel / shortest / TAPER_START))
+    cropped = band < CROP_WORTHWHILE * pad
     filtered = intensity_cutoff(diameter, pixel_pitch, shortest, focal_length) <= FILTER_LIMIT
     return GridPlan(pad, band if cropped else pad, 1 if filtered else oversample)
 
@@ -132,11 +134,9 @@ def sampling_problems(telescope, stars, pixel_pitch, margin_npix: int) -> list[s
     return [f"Sampling: {problem}." for problem in found if problem]
 
 
-def _band_problem(telescope, shortest: float, pixel: float, reach: float) -> str | None:
+def _band_problem(telescope, shortest: float | int, pixel: float | int, reach: float | int) -> str | None:
     cropped = telescope.band_npix < telescope.pad_npix
-    kept = (
-        shortest * telescope.band_npix / (2 * pixel * telescope.pad_npix) * (TAPER_START if cropped else 1.0)
-    )
+    kept = shortest * telescope.band_npix / (2 * pixel * telescope.pad_npix) * (TAPER_START if cropped else 1.0)
     if reach <= kept:
         return None
     return (
@@ -146,7 +146,7 @@ def _band_problem(telescope, shortest: float, pixel: float, reach: float) -> str
     )
 
 
-def _pad_problem(telescope, longest: float, pixel: float, distances: list[float]) -> str | None:
+def _pad_problem(telescope, longest: float | int, pixel: float | int, distances: list) -> str | None:
     spread = sum(spread_npix(longest, z, pixel) for z in distances)
     reach = telescope.pad_npix * pixel**2 / longest
     if telescope.pad_npix - telescope.pupil_npix >= 4 * spread and all(abs(z) <= reach for z in distances):
@@ -157,7 +157,7 @@ def _pad_problem(telescope, longest: float, pixel: float, distances: list[float]
     )
 
 
-def _pixel_problem(telescope, cutoff: float) -> str | None:
+def _pixel_problem(telescope, cutoff: float | int) -> str | None:
     if telescope.oversample == 1 or telescope.focal_samples > 1 or cutoff <= FILTER_LIMIT:
         return None
     return (
@@ -166,7 +166,7 @@ def _pixel_problem(telescope, cutoff: float) -> str | None:
     )
 
 
-def _wavelength_problem(wavelengths: np.ndarray, field_radius: float, diameter: float) -> str | None:
+def _wavelength_problem(wavelengths: np.ndarray, field_radius: float | int, diameter: float | int) -> str | None:
     low, high = wavelengths.min(), wavelengths.max()
     needed = wavelength_count(field_radius, diameter, (low + high) / 2, high - low)
     if len(wavelengths) >= needed:

@@ -82,9 +82,7 @@ class AbstractTelescope(Model):
     def focal_length_primitive(self) -> str:
         """Name of the parameter that `with_focal_length` moves."""
 
-    def pupil_field(
-        self, wavelength: Float[Array, ""], wavefront: Float[Array, "n n"]
-    ) -> Complex[Array, "n n"]:
+    def pupil_field(self, wavelength: Float[Array, ""], wavefront: Float[Array, "n n"]) -> Complex[Array, "n n"]:
         """Field at the entrance pupil for unit total power; T [(1 - f) + f exp(i k step)] exp(i k wavefront)."""
         wavenumber = 2 * jnp.pi / wavelength
         mask, fraction = self.m1.transmission, self.diffractive_pupil_fraction

@@ -18,9 +18,7 @@ class ThreePlaneTelescope(AbstractTelescope):
 
     m1: PrimaryMirror
     m2: SecondaryMirror
-    plane_separation: Float[Array, ""] = param(
-        "m", "Distance from M1 to M2.", symbol="d_{12}", bounds=(0.0, None)
-    )
+    plane_separation: Float[Array, ""] = param("m", "Distance from M1 to M2.", symbol="d_{12}", bounds=(0.0, None))
     diffractive_pupil_fraction: Float[Array, "n n"] = fields.diffractive_pupil_fraction()
     diffractive_pupil_step_m: Float[Array, ""] = fields.diffractive_pupil_step()
     focus_shift: Float[Array, ""] = fields.focus_shift()

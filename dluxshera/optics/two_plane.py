@@ -33,9 +33,7 @@ class TwoPlaneTelescope(AbstractTelescope):
 
     def focus(self) -> Focus:
         """The detector stands one focal length behind the pupil, plus the focus shift."""
-        return Focus(
-            self.focal_length / self.focal_length, self.focal_length + self.focus_shift, self.focal_length
-        )
+        return Focus(self.focal_length / self.focal_length, self.focal_length + self.focus_shift, self.focal_length)
 
     def with_focal_length(self, value: Float[Array, ""]) -> "TwoPlaneTelescope":
         """The telescope with focal length `value`, metres."""

@@ -6,7 +6,7 @@ from .apertures import pixel_centres
 
 
 def power_law_map(
-    npix: int, rms_nm: float, alpha: float, seed: int, aperture: np.ndarray | None = None
+    npix: int, rms_nm: float | int, alpha: float | int, seed: int, aperture: np.ndarray | None = None
 ) -> np.ndarray:
     """Wavefront-error map whose power spectral density falls as 1/f^alpha.
 

@@ -118,9 +118,7 @@ def _settable(model: Any, path: str) -> tuple[Place, Target]:
             "structure. Build the model anew with another value."
         )
     if place.kind == "node":
-        raise ParameterError(
-            f"Expected a parameter, buffer or alias at {path!r}, got {describe_kind(place)}."
-        )
+        raise ParameterError(f"Expected a parameter, buffer or alias at {path!r}, got {describe_kind(place)}.")
     return place, item
 
 

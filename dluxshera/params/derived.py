@@ -28,9 +28,7 @@ class DerivedProperty(property):
         `solves_for(module) -> tuple of str`, the primitives that `solve` moves, relative to the module.
     """
 
-    def __init__(
-        self, getter: Callable, spec: ParamSpec, solve: Callable | None, solves_for: Callable | None
-    ):
+    def __init__(self, getter: Callable, spec: ParamSpec, solve: Callable | None, solves_for: Callable | None):
         property.__init__(self, getter)
         self.__doc__ = spec.doc
         self.name = getter.__name__

@@ -53,9 +53,7 @@ def param(
     return _field("parameter", spec, _lenient(lambda value: as_float(value, unit)))
 
 
-def buffer(
-    doc: str, *, unit: str = "", default: Any = REQUIRED, optional: bool = False, dtype: type = float
-) -> Any:
+def buffer(doc: str, *, unit: str = "", default: Any = REQUIRED, optional: bool = False, dtype: type = float) -> Any:
     """Declare an array fixed by structure: a leaf that can be swapped but is not a parameter.
 
     Parameters

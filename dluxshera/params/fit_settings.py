@@ -115,9 +115,7 @@ def _bounds(choice: Choice, own: Any) -> tuple[Any, Any]:
         declared[1] is not None and np.any(np.asarray(upper) > declared[1])
     )
     if wider:
-        raise ParameterError(
-            f"{choice.target.name}: Expected bounds inside the declared {declared}, got {tuple(own)}."
-        )
+        raise ParameterError(f"{choice.target.name}: Expected bounds inside the declared {declared}, got {tuple(own)}.")
     if lower is not None and upper is not None and not np.all(np.asarray(lower) < np.asarray(upper)):
         raise ParameterError(f"{choice.target.name}: Expected lower < upper in bounds, got {tuple(own)}.")
     return lower, upper
@@ -145,9 +143,7 @@ def _at_elements(choice: Choice, leaf: Any) -> jax.Array:
     if item.elements is not None and array.ndim and array.shape == full:
         array = item.read(array)
     if not _broadcasts(array.shape, item.shape):
-        raise ParameterError(
-            f"{item.name}: Expected bounds and priors of shape {item.shape}, got {array.shape}."
-        )
+        raise ParameterError(f"{item.name}: Expected bounds and priors of shape {item.shape}, got {array.shape}.")
     return array
 
 

@@ -97,9 +97,7 @@ def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(str(arrays.pop(_META)))
     except _UNREADABLE as error:
-        raise ValueError(
-            f"Expected a file of values at {str(path)!r}, got: {error}. Save it again."
-        ) from error
+        raise ValueError(f"Expected a file of values at {str(path)!r}, got: {error}. Save it again.") from error
     _check_meta(path, meta, arrays)
     return meta, arrays
 
@@ -128,8 +126,7 @@ def _check_paths(path: Any, model: Any, values: Mapping, known: Mapping, needed:
     if unknown:
         hint = suggestions(model, unknown[0])
         raise ParameterError(
-            f"Expected paths of this model in {str(path)!r}, got {', '.join(unknown)}.{hint} "
-            "Use renames={old: new}."
+            f"Expected paths of this model in {str(path)!r}, got {', '.join(unknown)}.{hint} Use renames={{old: new}}."
         )
     missing = [name for name in needed if name not in values]
     if missing:

@@ -12,7 +12,7 @@ from .images import plot_residual_histogram as plot_residual_histogram
 from .matrices import correlation_matrix as correlation_matrix
 from .matrices import plot_correlation as plot_correlation
 from .matrices import plot_spectrum as plot_spectrum
-from .report import FitReport as FitReport
 from .report import fit_report as fit_report
+from .report_record import FitReport as FitReport
 from .style import STYLE as STYLE
 from .style import style as style

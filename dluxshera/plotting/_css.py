@@ -25,12 +25,13 @@ nav ul { display: flex; flex-wrap: wrap; gap: 4px 22px; padding: 10px 0 0; margi
 .verdict { border-left: 6px solid; padding: 10px 16px; background: var(--tint); font-size: 1.12rem; font-weight: 600;
   max-width: none; }
 .findings { padding: 0; margin: 12px 0 0; list-style: none; }
-.findings li { display: grid; grid-template-columns: 5.4em 9.6em 1fr; gap: 12px; padding: 6px 0;
+.findings li { display: grid; grid-template-columns: 5.4em 9.9em 1fr; gap: 12px; padding: 6px 0;
   border-bottom: 1px solid var(--line); }
 .findings b { font-weight: 600; white-space: nowrap; }
 .mark { font-weight: 600; white-space: nowrap; }
 .good { color: #1b6e3c; } .warning { color: #8a5300; } .bad { color: #a3201d; }
-.verdict.good { border-color: #1b6e3c; } .verdict.warning { border-color: #b87514; } .verdict.bad { border-color: #a3201d; }
+.verdict.good { border-color: #1b6e3c; } .verdict.warning { border-color: #b87514; }
+.verdict.bad { border-color: #a3201d; }
 figure { margin: 12px 0; }
 figure img { display: block; width: 100%; height: auto; }
 figcaption { font-size: 0.88rem; max-width: 90ch; }

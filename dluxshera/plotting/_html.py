@@ -25,6 +25,7 @@ def data_uri(figure: Figure, kind: str) -> str:
     """A figure as an "svg" or "png" data URI; the same figure gives the same text."""
     mime, options = _FORMATS[kind]
     buffer = io.BytesIO()
+    figure.set_layout_engine("none")  # laid out already, and nothing is added to it
     with style():
         figure.savefig(buffer, format=kind, bbox_inches="tight", pad_inches=0.04, **options)
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

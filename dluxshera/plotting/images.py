@@ -196,7 +196,8 @@ def _draw_histogram(ax: Axes, values: np.ndarray) -> None:
     x = np.linspace(-limit, limit, 401)
     gaussian = values.size * 0.25 * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
     ax.plot(x, gaussian, color=COLORS[1], label="unit Gaussian")
-    ax.set_yscale("log")
+    if values.size:
+        ax.set_yscale("log")
     ax.set_ylim(0.5, 3 * max(gaussian.max(), 1.0))
     ax.set_xlim(-limit, limit)
     ax.set(xlabel="residual (σ)", ylabel="pixels")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -85,7 +86,7 @@ def plot_spectrum(information: ArrayLike, ax: Axes | None = None) -> Figure:
         Eigenvalues that are not told from zero are drawn as open marks at the limit.
     ax : Axes, optional
     """
-    values = np.sort(np.asarray(scaled_spectrum(np.asarray(information, float)).values))[::-1]
+    values = np.sort(np.asarray(scaled_spectrum(jnp.asarray(information, float)).values))[::-1]
     limit = RANK_TOLERANCE * values.size
     seen, order = values > limit, np.arange(1, values.size + 1)
     ax = axes_or_new(ax, COLUMN_WIDTH, 0.7 * COLUMN_WIDTH)

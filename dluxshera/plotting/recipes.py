@@ -24,12 +24,17 @@ def residual_figure(residuals: ArrayLike, mask: ArrayLike, degrees_of_freedom: i
     return plot_residual_histogram(residuals, mask, degrees_of_freedom)
 
 
+def lowest_loss(loss: ArrayLike) -> float:
+    """Return the lowest finite value of a loss (T,); NaN where there is none."""
+    loss = np.asarray(loss, float)
+    return float(np.min(loss[np.isfinite(loss)])) if np.isfinite(loss).any() else np.nan
+
+
 def loss_figure(loss: ArrayLike) -> Figure:
     """Draw a loss (T,) minus its lowest value over the steps, on a logarithmic axis."""
     loss = np.asarray(loss, float)
-    finite = loss[np.isfinite(loss)]
-    lowest = finite.min() if finite.size else np.nan
-    best = int(np.nanargmin(loss)) if finite.size else 0
+    lowest = lowest_loss(loss)
+    best = int(np.argmax(loss == lowest))
     title = f"loss {loss[0]:.8g} to {lowest:.8g}, lowest at step {best}"
     figure = plot_signal(loss - lowest, unit="loss − lowest loss", log=True, title=title)
     figure.axes[0].set_xlim(-0.04 * loss.size, 1.04 * loss.size - 1)  # the lowest itself has no place on the axis

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+import matplotlib.style
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
@@ -56,8 +57,8 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Use the style for figures made inside, and leave matplotlib's settings as they were."""
-    with matplotlib.rc_context(STYLE):
+    """Use the style, on top of matplotlib's defaults, for figures made inside; settings are as before afterwards."""
+    with matplotlib.style.context(["default", STYLE]):
         yield
 
 
@@ -69,10 +70,18 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
         with style():
             figure = draw(*args, **kwargs)
             if kwargs.get("ax") is None:
-                figure.draw_without_rendering()  # ticks are made at the first drawing, from the settings of then
+                _fix_ticks(figure)
             return figure
 
     return wrapped
+
+
+def _fix_ticks(figure: Figure) -> None:
+    """Make the ticks now: matplotlib does so at the first drawing, from the settings of then."""
+    for ax in figure.axes:
+        ax.tick_params(axis="x", which="both", labelsize=STYLE["xtick.labelsize"])
+        ax.tick_params(axis="y", which="both", labelsize=STYLE["ytick.labelsize"])
+    figure.draw_without_rendering()
 
 
 def new_figure(width: float, height: float) -> Figure:

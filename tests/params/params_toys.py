@@ -58,9 +58,7 @@ class Binary(Model):
         "arcsec", "Separation", bounds=(0, None), prior=Normal(10.0, 0.1), default=10.0
     )
     position_angle_deg: Float[Array, ""] = param("deg", "Position angle", default=90.0)
-    contrast: Float[Array, ""] = param(
-        "", "Flux ratio", bounds=(0.1, 10.0), prior=Uniform(0.1, 10.0), default=3.0
-    )
+    contrast: Float[Array, ""] = param("", "Flux ratio", bounds=(0.1, 10.0), prior=Uniform(0.1, 10.0), default=3.0)
     wavelengths_m: Float[Array, " n"] = buffer("Wavelengths", unit="m", default=[5e-7, 6e-7])
 
     @derived("arcsec", "Half the separation")
@@ -71,9 +69,7 @@ class Binary(Model):
 class Instrument(Model):
     binary: Binary
     optics: AbstractTelescope
-    pixel_pitch: Float[Array, ""] = param(
-        "m", "Pixel pitch", bounds=(1e-7, 1e-3), default=1e-5, block="detector"
-    )
+    pixel_pitch: Float[Array, ""] = param("m", "Pixel pitch", bounds=(1e-7, 1e-3), default=1e-5, block="detector")
 
     @derived(
         "rad",

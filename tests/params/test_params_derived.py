@@ -23,9 +23,7 @@ def test_a_field_in_one_variant_is_a_property_in_the_other():
 
 def test_editing_a_derived_quantity_is_a_readable_error():
     model = two_mirror_instrument()
-    with pytest.raises(
-        DerivedEditError, match=r"TwoMirrorTelescope\.focal_length.*plane_separation.*ThetaSpace"
-    ):
+    with pytest.raises(DerivedEditError, match=r"TwoMirrorTelescope\.focal_length.*plane_separation.*ThetaSpace"):
         eqx.tree_at(lambda m: m.optics.focal_length, model, 1.0)
     with pytest.raises(DerivedEditError, match=r"half_separation_as.*separation_as, position_angle_deg"):
         eqx.tree_at(lambda m: m.binary.half_separation_as, model, 1.0)

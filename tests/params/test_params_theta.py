@@ -126,9 +126,7 @@ def test_alias_moves_what_the_variant_solves_for(make):
     moved = space.unpack(theta, model)
     assert np.isclose(moved.plate_scale, model.plate_scale * 1.001, rtol=1e-12)
     assert np.isclose(moved.pixel_pitch, 2e-5, rtol=1e-12)
-    changed = [
-        not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(model), jax.tree.leaves(moved), strict=True)
-    ]
+    changed = [not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(model), jax.tree.leaves(moved), strict=True)]
     assert sum(changed) == 2
     assert changed == jax.tree.leaves(space.mask(model))
 
@@ -139,9 +137,7 @@ def test_unpack_under_transformations():
 
     def scale(theta):
         new = space.unpack(theta, model)
-        return (
-            new.plate_scale * 1e6 + jnp.sum(new.optics.m1.zernike_coeffs_nm) + new.binary.half_separation_as
-        )
+        return new.plate_scale * 1e6 + jnp.sum(new.optics.m1.zernike_coeffs_nm) + new.binary.half_separation_as
 
     gradient = jax.grad(scale)(theta)
     numeric = [(scale(theta + h) - scale(theta - h)) / 2e-5 for h in 1e-5 * jnp.eye(space.dim)]
@@ -311,9 +307,7 @@ def test_priors_come_only_when_asked_for():
     expected = Normal(10.0, 0.1).log_prob(10.0) + Uniform(0.1, 10.0).log_prob(3.0)
     assert np.isclose(make_space(priors="spec").log_prior(theta), expected)
     own = {"optics.m1.zernike_coeffs_nm": Normal(0.0, 2.0)}
-    assert np.isclose(
-        make_space(priors=own).log_prior(theta), Normal(0, 2).log_prob(jnp.arange(1.0, 4)).sum()
-    )
+    assert np.isclose(make_space(priors=own).log_prior(theta), Normal(0, 2).log_prob(jnp.arange(1.0, 4)).sum())
     override = make_space(overrides={"binary.separation_as": {"prior": Normal(9.0, 1.0)}})
     assert np.isclose(override.log_prior(theta), Normal(9.0, 1.0).log_prob(10.0))
     off = make_space(priors="spec", overrides={"binary.separation_as": {"prior": None}})

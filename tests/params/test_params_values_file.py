@@ -105,9 +105,7 @@ def test_units_shapes_and_bounds_are_checked(tmp_path):
         load_values(mirror(), path)
 
 
-@pytest.mark.parametrize(
-    "damage", ["text", "cut", "flip", "empty", "npy", "foreign", "pickle", "schema", "units"]
-)
+@pytest.mark.parametrize("damage", ["text", "cut", "flip", "empty", "npy", "foreign", "pickle", "schema", "units"])
 def test_damaged_files_are_named(tmp_path, damage):
     path = tmp_path / "values.npz"
     save_values(two_mirror_instrument(), path)

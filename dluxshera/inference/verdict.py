@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..inference.format_values import pull
+from .format_values import pull
 
 LEVELS = ("good", "warning", "bad")  # ascending
 LARGE_PULL = 4.0  # sigma; one in 16 000 of a normal variate

@@ -1,19 +1,19 @@
 """What the command line shows: messages, progress and tables. Results go to stdout, everything else to stderr."""
 
 import contextlib
-import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .inference._artifact_json import encode_json
 from .inference.format_values import format_table
 
 TABLE_WIDTH = 130
 
 
 class Console:
-    """Where a command writes; `quiet` keeps errors and results only, `as_json` makes results JSON."""
+    """Where a command writes; `quiet` leaves errors and results only, `as_json` makes results JSON."""
 
     def __init__(self, quiet: bool, as_json: bool):
         from rich.console import Console as RichConsole
@@ -28,16 +28,21 @@ class Console:
         if not self.quiet:
             self.err.print(text, markup=False)
 
+    def warn(self, text: str) -> None:
+        """A line about what may be wrong with a result."""
+        if not self.quiet:
+            self.err.print(f"warning: {text}", markup=False)
+
     def result(self, data: Any, show: Callable[[], Any]) -> None:
         """The result of a command: `data` as JSON, or whatever `show()` makes for people."""
         if self.as_json:
-            sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
+            sys.stdout.write(encode_json(data, "result").decode())
         else:
             self.out.print(show())
 
     def show_warning(self, message, category, filename, lineno, file=None, line=None) -> None:
         """One line for a warning, in place of Python's two with a file name."""
-        self.err.print(f"warning: {message}", markup=False)
+        self.warn(str(message))
 
     @contextlib.contextmanager
     def plain_warnings(self) -> Iterator[None]:
@@ -53,7 +58,7 @@ class Console:
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=self.err, disable=self.quiet, transient=True) as bar:
+        with Progress(*columns, console=self.err, disable=self.quiet or not self.err.is_terminal, transient=True) as bar:
             task = bar.add_task("compiling")
 
             def on_step(state) -> None:

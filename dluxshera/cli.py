@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ DEMO_PROFILE, DEMO_EXPOSURES = "shera_flight", 36_000
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code: 0 done, 1 failed, 2 bad usage or input, 130 interrupted."""
     arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end what is under way in the same, orderly way
     import jax
 
     jax.config.update("jax_enable_x64", True)  # micro-arcseconds need double precision
@@ -38,15 +40,42 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong usage in one line."""
+
+    def error(self, message: str) -> None:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}. Try --help.\n")
+
+
+def _natural(text: str) -> int:
+    """A whole number of zero or more."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number of zero or more, got {text}")
+    return value
+
+
+def _positive(text: str) -> int:
+    """A whole number of one or more."""
+    if _natural(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number of one or more, got {text}")
+    return int(text)
+
+
+def _name_or_number(text: str) -> str | int:
+    return int(text) if text.isdigit() else text
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--quiet", action="store_true", help="no progress and no remarks")
+    common.add_argument("--quiet", action="store_true", help="no progress, remarks or warnings")
     common.add_argument("--json", action="store_true", help="the result as JSON on standard output")
     building = argparse.ArgumentParser(add_help=False)
     building.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override of the profile")
     building.add_argument("--config", type=Path, metavar="FILE.yaml", help="keys: profile, overrides, theta, engine")
-    building.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default 0)")
-    parser = argparse.ArgumentParser(prog="dluxshera", description=__doc__.split("\n")[0])
+    building.add_argument("--seed", type=_natural, default=0, metavar="N", help="seed of the noise (default 0)")
+    parser = _Parser(prog="dluxshera", description="Model coherent imaging instruments and fit their images.")
+    parser.add_argument("--version", action="version", version=f"dluxshera {version('dluxshera')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable, parents: list, text: str) -> argparse.ArgumentParser:
@@ -61,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate = command("simulate", _simulate, [building], "make an image with noise")
     simulate.add_argument("profile", nargs="?", help="name of a packaged profile, or a YAML file")
     simulate.add_argument("-o", "--output", type=Path, required=True, metavar="OBS", help=".fits or .npz")
-    simulate.add_argument("--exposures", type=int, default=1, metavar="N", help="exposures summed (default 1)")
+    simulate.add_argument("--exposures", type=_positive, default=1, metavar="N", help="exposures summed (default 1)")
     simulate.add_argument("--noiseless", action="store_true", help="the expected image")
     _add_fit_options(command("fit", _fit, [building], "fit an image"))
     report = command("report", _report, [], "write report.html into a run directory")
@@ -75,15 +104,15 @@ def _add_fit_options(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("-o", "--output", type=Path, required=True, metavar="RUN_DIR")
     fit.add_argument("--free", nargs="+", metavar="PATTERN", help="what moves (default: the profile's list)")
     fit.add_argument("--engine", choices=("lm", "gd"), help="lm: Levenberg-Marquardt (default); gd: gradient descent")
-    fit.add_argument("--max-steps", type=int, metavar="N", help="step limit of the engine")
+    fit.add_argument("--max-steps", type=_positive, metavar="N", help="step limit of the engine")
     fit.add_argument("--likelihood", choices=("poisson", "gaussian", "gaussian_model"), default="poisson")
     fit.add_argument("--guess", action="store_true", help="find the start in the image, not in the profile")
     fit.add_argument("--priors", action="store_true", help="use the priors of the profile")
     fit.add_argument("--overwrite", action="store_true", help="replace an existing run")
-    fit.add_argument("--extension", metavar="NAME", help="FITS extension of the image")
+    fit.add_argument("--extension", type=_name_or_number, metavar="NAME|N", help="FITS extension of the image")
     fit.add_argument("--unit", choices=("electron", "adu", "electron/s", "adu/s"), help="where the file has no BUNIT")
     fit.add_argument("--gain", type=float, metavar="E_PER_ADU", help="where the file has no GAIN")
-    fit.add_argument("--exposures", type=int, metavar="N", help="where the file has no NEXP")
+    fit.add_argument("--exposures", type=_positive, metavar="N", help="where the file has no NEXP")
     fit.add_argument("--exposure-time", type=float, metavar="SECONDS", help="where the file has no EXPTIME")
 
 
@@ -98,8 +127,9 @@ def _describe(arguments: argparse.Namespace, console: Any) -> int:
     from .config import build_instrument
     from .params import describe
 
-    table = describe(build_instrument(_profile(arguments), arguments.seed))
-    console.result(table.rows, table.to_rich)
+    table = describe(build_instrument(_profile(arguments)))
+    rows = [row | {"prior": None if row["prior"] is None else str(row["prior"])} for row in table.rows]
+    console.result(rows, table.to_rich)
     return DONE
 
 
@@ -108,7 +138,7 @@ def _simulate(arguments: argparse.Namespace, console: Any) -> int:
     from .instrument import simulate
 
     _check_output(arguments.output, overwrite=True)
-    model = build_instrument(_profile(arguments), arguments.seed)
+    model = build_instrument(_profile(arguments))
     observed = simulate(model, arguments.seed, exposures=arguments.exposures, noise=not arguments.noiseless)
     observed.write(arguments.output)
     facts = {"file": str(arguments.output), "shape": list(observed.image.shape), "exposures": arguments.exposures,
@@ -121,12 +151,12 @@ def _fit(arguments: argparse.Namespace, console: Any) -> int:
     from .config import build_instrument
     from .instrument import Observation, with_guess
 
-    _check_output(arguments.output, arguments.overwrite)
+    _check_run(arguments.output, arguments.overwrite)
     options = {"extension": arguments.extension, "unit": arguments.unit, "gain_e_per_adu": arguments.gain,
                "exposures": arguments.exposures, "exposure_time_s": arguments.exposure_time}  # fmt: skip
     observed = Observation.read(arguments.observation, **options)
     profile = _profile(arguments, {"optics.psf_npix": observed.image.shape[0]})
-    start = build_instrument(profile, arguments.seed)
+    start = build_instrument(profile)
     if arguments.guess:
         start = with_guess(start, observed)
     return _fit_and_save(arguments, console, profile, start, observed, arguments.output)
@@ -155,7 +185,7 @@ def _fit_and_save(arguments, console, profile, start, observed, run_dir: Path, t
     verdict = findings(fit_summary(solution, rows), rows, stats["chi_square"], stats["degrees_of_freedom"])
     for finding in verdict:
         if finding.level != "good":
-            console.err.print(f"warning: {finding.text}", markup=False)
+            console.warn(finding.text)
     result = {"run": str(run_dir), "result": str(solution.result), "converged": solution.converged, **stats}
     console.result({**result, "parameters": rows}, lambda: show_table(rows))
     console.say(
@@ -172,9 +202,11 @@ def _demo(arguments: argparse.Namespace, console: Any) -> int:
 
     folder = arguments.output
     _check_output(folder, overwrite=True)
+    if folder.exists():
+        _check_run(folder / "run", overwrite=(folder / "observation.fits").exists())
     arguments.profile = None if arguments.config else DEMO_PROFILE
     profile = _profile(arguments)
-    start = build_instrument(profile, arguments.seed)
+    start = build_instrument(profile)
     truth = drawn_truth(profile, start, arguments.seed)
     console.say(f"{profile.name}: {DEMO_EXPOSURES} exposures of a binary star, drawn about the profile's values")
     observed = simulate(truth, arguments.seed, exposures=DEMO_EXPOSURES)
@@ -203,6 +235,14 @@ def _check_output(path: Path, overwrite: bool) -> None:
         raise ValueError(f"{path}: the folder {path.absolute().parent} does not exist. Make it first.")
     if path.exists() and not overwrite:
         raise ValueError(f"{path}: exists already. Choose another name, or give --overwrite.")
+
+
+def _check_run(run_dir: Path, overwrite: bool) -> None:
+    """Refuse a run directory that could not be written; only an empty folder or a run is ever replaced."""
+    empty = run_dir.is_dir() and not any(run_dir.iterdir())
+    _check_output(run_dir, overwrite or empty)
+    if run_dir.exists() and not (empty or (run_dir / "MANIFEST.json").is_file()):
+        raise ValueError(f"{run_dir}: exists and is not a run directory. Choose another name.")
 
 
 class _stop_on_signal:  # noqa: N801 - a context manager, used like a function

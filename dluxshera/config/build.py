@@ -88,7 +88,7 @@ def _assemble(profile: Profile, seed: int | None) -> Instrument:
 def _edited(profile: Profile, model: Instrument, edits: Mapping[str, Any]) -> Instrument:
     """Set aliases or elements, and validate."""
     for path in edits:
-        clash = [p for p in _primitives(model, path) if profile.origin(p) == OVERRIDES]
+        clash = [p for p in _primitives(model, path) if p in profile.overridden]
         if clash:
             raise ConfigError(f"overrides: {path!r} solves for {clash[0]!r}; give one of them, not both.")
     try:

@@ -5,7 +5,7 @@ import dataclasses
 import difflib
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Profile:
         Nested values, by section.
     origins : mapping of str to str
         File and line of each value, or `overrides`, by dotted path.
+    overridden : frozenset of str
+        Paths whose value comes from an override.
     edits : mapping of str to value
         Overrides of aliases and of elements (`optics.m1.zernike_coeffs_nm[Z4]`), set on the built model.
     """
@@ -57,6 +59,7 @@ class Profile:
     system: str
     values: dict[str, Any]
     origins: Mapping[str, str]
+    overridden: frozenset[str]
     edits: Mapping[str, Any]
 
     def get(self, path: str, default: Any = None) -> Any:
@@ -78,17 +81,21 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
-def read_profile(name_or_path: str | os.PathLike, overrides: Mapping[str, Any] | None = None) -> Profile:
+Overrides = Mapping[str, Any] | Sequence[tuple[str, Mapping[str, Any]]] | None
+
+
+def read_profile(name_or_path: str | os.PathLike, overrides: Overrides = None) -> Profile:
     """Read a profile and merge overrides into it; nothing is built.
 
     Parameters
     ----------
     name_or_path : str or path
         One of `profile_names()`, or the path of a YAML file.
-    overrides : mapping of str to value, optional
+    overrides : mapping of str to value, or sequence of (source, mapping), optional
         Values by dotted path (`"optics.psf_npix"`), in the unit of the parameter; arrays for buffers. They
         act before the build, so structural ones rebuild what depends on them. Aliases (`plate_scale_as`)
-        and elements (`optics.m1.zernike_coeffs_nm[Z4]`) are set after it.
+        and elements (`optics.m1.zernike_coeffs_nm[Z4]`) are set after it. Of several layers, each named by
+        where it comes from, later ones win.
 
     Raises
     ------
@@ -100,12 +107,17 @@ def read_profile(name_or_path: str | os.PathLike, overrides: Mapping[str, Any] |
     if system is None:
         raise ConfigError(f"{layers[-1][0].name}: missing value: system, one of {', '.join(SYSTEMS)}.")
     schema = schema_for(system)
-    override, edits = _override_document(overrides or {}, system)
+    given = [(OVERRIDES, overrides or {})] if isinstance(overrides, Mapping | None) else overrides
+    made = [_override_document(source, mapping, system) for source, mapping in given]
     values, origins = {}, {}
-    for document, folder in [*layers, (override, Path())]:
+    for document, folder in [*layers, *((document, Path.cwd()) for document, _ in made)]:
         layer = with_file_paths(prune(document.values, schema), schema, folder)
         _merge(values, origins, layer, schema, document)
-    return Profile(layers[-1][0].values.get("name", _stem(name_or_path)), system, values, origins, edits)
+    edits = {path: value for _, edits in made for path, value in edits.items()}
+    sources = {document.name for document, _ in made}
+    overridden = frozenset(path for path, origin in origins.items() if origin in sources)
+    name = layers[-1][0].values.get("name", _stem(name_or_path))
+    return Profile(name, system, values, origins, overridden, edits)
 
 
 def _layers(top: tuple[Document, Path]) -> list[tuple[Document, Path]]:
@@ -134,7 +146,7 @@ def _document(name_or_path: str | os.PathLike, folder: Path, asked_by: str = "")
         return _packaged(given), _FOLDER
     path = folder / given
     if path.suffix in (".yaml", ".yml") or path.is_file():
-        return read_yaml(path), path.parent
+        return read_yaml(path), path.absolute().parent
     near = difflib.get_close_matches(given, profile_names(), 1)
     known = ", ".join(profile_names())
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of {known}, or the path of a .yaml file."
@@ -151,40 +163,42 @@ def _stem(name_or_path: str | os.PathLike) -> str:
     return Path(name_or_path).stem
 
 
-def _override_document(overrides: Mapping[str, Any], system: str) -> tuple[Document, dict[str, Any]]:
+def _override_document(
+    source: str, overrides: Mapping[str, Any], system: str
+) -> tuple[Document, dict[str, Any]]:
     """Overrides as one more document, and those that can only act on the built model."""
     values: dict[str, Any] = {}
     edits: dict[str, Any] = {}
     for path, value in overrides.items():
         if not isinstance(path, str):
-            raise ConfigError(f"overrides: expected a dotted path, got {path!r}.")
+            raise ConfigError(f"{source}: expected a dotted path, got {path!r}.")
         if path in aliases() or ("[" in path and not path.startswith("theta.")):
             edits[path] = value
         else:
-            _refuse(path, system)
-            _insert(values, keys_of_path(path, schema_for(system), "overrides: "), value)
-    document = Document(OVERRIDES, without_units(values, schema_for(system)))
+            _refuse(source, path, system)
+            _insert(source, values, keys_of_path(path, schema_for(system), f"{source}: "), value)
+    document = Document(source, without_units(values, schema_for(system)))
     check(document, schema_for(system))
     return document, edits
 
 
-def _refuse(path: str, system: str) -> None:
+def _refuse(source: str, path: str, system: str) -> None:
     """Refuse what no override can change, with what to do instead."""
     if path in ("system", "extends", "name"):
-        raise ConfigError(f"overrides: {path!r} is fixed; write a profile that extends this one.")
+        raise ConfigError(f"{source}: {path!r} is fixed; write a profile that extends this one.")
     section, _, name = path.partition(".")
     if section == "optics" and name in derived_properties(SYSTEMS[system]):
         instead = ", ".join(aliases())
-        raise ConfigError(f"overrides: {path!r} is derived; give its primitives, or one of {instead}.")
+        raise ConfigError(f"{source}: {path!r} is derived; give its primitives, or one of {instead}.")
 
 
-def _insert(values: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
+def _insert(source: str, values: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
     """Put a value at its place in nested `values`; the entries of a mapping one by one."""
     if not isinstance(keys[-1], str):
-        raise ConfigError(f"overrides: expected text keys below {keys[:-1]}, got {keys[-1]!r}.")
+        raise ConfigError(f"{source}: expected text keys below {keys[:-1]}, got {keys[-1]!r}.")
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            _insert(values, (*keys, key), inner)
+            _insert(source, values, (*keys, key), inner)
         return
     *parents, last = keys
     for key in parents:
@@ -192,7 +206,7 @@ def _insert(values: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
         if not isinstance(values, dict):
             break
     if not isinstance(values, dict) or last in values:
-        raise ConfigError(f"overrides: {'.'.join(keys)!r} is given twice, or once with what is around it.")
+        raise ConfigError(f"{source}: {'.'.join(keys)!r} is given twice, or once with what is around it.")
     values[last] = value
 
 

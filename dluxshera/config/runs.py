@@ -17,8 +17,11 @@ from ..instrument import Instrument, Observation
 from ..params import ThetaSpace, get_value, set_values
 from ..params.paths import parameter_paths
 from .build import build_instrument
-from .profile import OVERRIDES, Profile
+from .profile import Profile
 from .theta import default_space
+
+
+_NEEDED = {"profile", "start", "truth", "free", "priors"}  # of meta.json, to build everything again
 
 
 def fingerprint(observation: Observation) -> str:
@@ -148,7 +151,7 @@ def _meta(solution, profile, observation, start, truth, likelihood) -> dict[str,
             "values": _plain(profile.values),
             "edits": _plain(profile.edits),
             "overrides": {
-                path: _plain(profile.get(path)) for path, origin in profile.origins.items() if origin == OVERRIDES
+                path: _plain(profile.get(path)) for path in sorted(profile.overridden)
             },
         },
         "start": model_values(start),
@@ -248,9 +251,11 @@ def open_run(run_dir: str | Path) -> Run:
     path = Path(run_dir)
     meta, summary = artifacts.load_meta(path), artifacts.load_summary(path)
     stored = meta.get("profile")
-    if not isinstance(stored, dict) or not {"name", "system", "values", "edits"} <= stored.keys():
-        raise artifacts.SchemaError(f"{path / 'meta.json'}: expected the profile of a fit under 'profile'.")
-    profile = Profile(stored["name"], stored["system"], stored["values"], {}, stored["edits"])
+    missing = sorted(_NEEDED - meta.keys())
+    if missing or not isinstance(stored, dict) or not {"name", "system", "values", "edits"} <= stored.keys():
+        what = ", ".join(missing) or "a whole profile"
+        raise artifacts.SchemaError(f"{path / 'meta.json'}: expected the record of a fit, which lacks {what}.")
+    profile = Profile(stored["name"], stored["system"], stored["values"], {}, frozenset(), stored["edits"])
     return Run(path, meta, summary, profile)
 
 

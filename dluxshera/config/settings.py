@@ -1,5 +1,7 @@
 """What the command line's options add up to: a profile with overrides, and an engine."""
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from ..inference import LevenbergMarquardt, SimpleGD
 from ..inference.engines import AbstractEngine
 from .profile import Profile, read_profile
-from .strict_yaml import ConfigError, parse_yaml, read_yaml
+from .strict_yaml import ConfigError, parse_value, read_yaml
 
 ENGINES: dict[str, type[AbstractEngine]] = {"lm": LevenbergMarquardt, "gd": SimpleGD}
 _KEYS = ("profile", "overrides", "theta", "engine")
@@ -38,10 +40,11 @@ def read_settings(
     name = profile or document.get("profile")
     if name is None:
         raise ConfigError("No profile given. Name one, for example shera_flight, or give --config with a profile.")
-    overrides = {**(extra or {}), **document.get("overrides", {}), **dict(map(_assignment, assignments))}
-    for section in ("theta", "engine"):
-        overrides |= {f"{section}.{key}": value for key, value in document.get(section, {}).items()}
-    return read_profile(name, overrides)
+    layers = [("the image", extra or {})]
+    layers += [(str(config), {key: document[key]}) for key in ("theta", "engine") if key in document]
+    layers += [(str(config), document.get("overrides", {}))]
+    layers += [(f"--set {text}", _assignment(text)) for text in assignments]
+    return read_profile(name, layers)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -49,17 +52,19 @@ def _read_config(path: Path) -> dict[str, Any]:
     for key in values:
         if key not in _KEYS:
             raise ConfigError(f"{path}: unknown key {key!r}; expected {', '.join(_KEYS)}.")
+    if not isinstance(values.get("profile", ""), str):
+        raise ConfigError(f"{path}: profile: expected a name or a file, got {values['profile']!r:.80}.")
     for key in _KEYS[1:]:
         if not isinstance(values.get(key, {}), dict):
             raise ConfigError(f"{path}: {key}: expected a mapping, got {values[key]!r:.80}.")
     return values
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def _assignment(text: str) -> dict[str, Any]:
     path, equals, value = text.partition("=")
     if not equals or not path.strip() or not value.strip():
         raise ConfigError(f"--set {text!r}: expected path=value.")
-    return path.strip(), parse_yaml(f"value: {value}", f"--set {text}").values["value"]
+    return {path.strip(): parse_value(value, f"--set {text}")}
 
 
 def engine_of(profile: Profile, name: str | None = None, max_steps: int | None = None) -> AbstractEngine:
@@ -78,7 +83,16 @@ def engine_of(profile: Profile, name: str | None = None, max_steps: int | None =
         raise ConfigError(f"engine.name: expected one of {', '.join(ENGINES)}, got {chosen!r}.")
     if max_steps is not None:
         options["max_steps"] = max_steps
-    try:
-        return ENGINES[chosen](**options)
-    except TypeError as error:
-        raise ConfigError(f"engine: {error}.") from error
+    for option, value in options.items():
+        _check_option(ENGINES[chosen], option, value)
+    return ENGINES[chosen](**options)
+
+
+def _check_option(engine: type[AbstractEngine], option: str, value: Any) -> None:
+    """Refuse an option that the engine does not have, or a value that is no number above zero."""
+    known = [field.name for field in dataclasses.fields(engine)]
+    if option not in known:
+        raise ConfigError(f"engine.{option}: unknown; {engine.__name__} has {', '.join(known)}.")
+    kind, what = (int, "a whole number") if option == "max_steps" else (int | float, "a number")
+    if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < math.inf:
+        raise ConfigError(f"engine.{option}: expected {what} above zero, got {value!r}.")

@@ -18,7 +18,7 @@ from .levenberg_marquardt import LevenbergMarquardt
 from .objective import Objective
 from .trace import Trace
 
-MOST_REJECTIONS = 8  # tries in a row that did not lower the loss
+MOST_REJECTIONS = 12  # tries in a row that did not lower the loss
 
 
 class PrecisionWarning(UserWarning):

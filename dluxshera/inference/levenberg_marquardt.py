@@ -129,9 +129,11 @@ def _damped_newton(state: EngineState) -> Float[Array, " D"]:
 
 def _trust(state: EngineState, move, loss) -> tuple[Float[Array, ""], Bool[Array, ""]]:
     """Next step size, and whether to take this one; the start is always taken, a loss that is not finite never."""
-    search, here, start = optx.ClassicalTrustRegion(high_cutoff=0.75), _quadratic(state), state.step < 0
+    search = optx.ClassicalTrustRegion(high_cutoff=0.75, high_constant=10.0)
+    here, start = _quadratic(state), state.step < 0
     trust = eqx.tree_at(lambda s: s.step_size, search.init(move, here), state.memory.step_size)
     there = optx.FunctionInfo.Eval(loss)
     step_size, accepted, _, _ = search.step(start, jnp.zeros_like(move), move, here, there, trust)
     accepted = accepted & (jnp.isfinite(loss) | start)
-    return jnp.where(accepted, step_size, 0.25 * state.memory.step_size), accepted
+    # The first refusal makes the damping comparable to the curvature, which is one: less would repeat the same step.
+    return jnp.where(accepted, step_size, 0.25 * jnp.minimum(state.memory.step_size, 4.0)), accepted

@@ -58,7 +58,7 @@ class Poisson(AbstractLikelihood):
         safe = jnp.where(positive, count, 1.0)
         excess = jnp.where(positive, (mean - safe) / safe, 0.0)
         # log1p(-1) at a mean of zero is infinite: the floor keeps the ratio finite and its gradient too.
-        half_deviance = safe * (excess - jnp.log1p(jnp.maximum(excess, -1 + _TINY / safe + 1e-16)))
+        half_deviance = safe * (excess - jnp.log1p(jnp.maximum(excess, -1 + jnp.finfo(excess.dtype).epsneg)))
         empty = mean - jnp.where(count < 0, count, 0.0) * jnp.log(mean)
         return jnp.where(positive, half_deviance, empty)
 

@@ -12,6 +12,9 @@ from ..params import ThetaSpace, validate
 from .likelihoods import AbstractLikelihood, PixelData, likelihood_named
 
 
+LEAST_RESPONSE = 1e-10
+
+
 class Expansion(NamedTuple):
     """Second-order picture of the loss at one θ.
 
@@ -108,10 +111,11 @@ class Objective(eqx.Module):
         weight = jnp.where(self.mask, self.likelihood.information(expected, self._data(theta)), 0.0)
         flat = jacobian.reshape(theta.shape[0], -1)
         log_prior, prior_slope = jax.value_and_grad(self.space.log_prior)(theta)
+        information, seen = _above_rounding((flat * weight.ravel()) @ flat.T, jnp.sum(weight * expected**2))
         return Expansion(
             loss=signal_loss - log_prior,
-            gradient=flat @ slope.ravel() - prior_slope,
-            information=(flat * weight.ravel()) @ flat.T,
+            gradient=jnp.where(seen, flat @ slope.ravel(), 0.0) - prior_slope,
+            information=information,
             prior_information=self.prior_information(theta),
         )
 
@@ -127,6 +131,15 @@ class Objective(eqx.Module):
         """The model's noise is that of `exposures` frames; of θ it follows the signal, not the detector's numbers."""
         n, model = self.exposures, jax.lax.stop_gradient(self.space.unpack(theta, self.model))
         return PixelData(self.image, self.variance, lambda expected: n * model.variance(expected / n))
+
+
+def _above_rounding(information: Float[Array, "D D"], total: Float[Array, ""]):
+    """Information with zeros for elements of θ to which the image responds by rounding only, and which are not so.
+
+    A response per unit of less than 1e-10 of the image, whose own information is `total`, is none.
+    """
+    seen = jnp.diagonal(information) > LEAST_RESPONSE**2 * total
+    return jnp.where(seen[:, None] & seen, information, 0.0), seen
 
 
 def _strong(leaf: Any) -> Any:

@@ -6,8 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-# pi/2 in two parts, the first with trailing zeros so that a product with a small integer is exact (fdlibm).
-_HALF_PI_HIGH, _HALF_PI_LOW = 1.57079632673412561417e00, 6.07710050650619224932e-11
+# pi/2 in parts, all but the last with trailing zeros so that products with small integers are exact (fdlibm, Cephes).
+_HALF_PI = {
+    8: (1.57079632673412561417e00, 6.07710050650619224932e-11),
+    4: (1.5703125, 4.837512969970703125e-4, 7.54978995489188216e-8),
+}
 _SINE = [(-1) ** k / math.factorial(2 * k + 1) for k in range(9)]
 _COSINE = [(-1) ** k / math.factorial(2 * k) for k in range(9)]
 
@@ -21,13 +24,15 @@ def _polynomial(coefficients: list[float], z: Float[Array, "..."]) -> Float[Arra
 
 @jax.custom_jvp
 def phasor(x: Float[Array, "..."]) -> Complex[Array, "..."]:
-    """exp(i x), x in radians, good to rounding for |x| below 1e6.
+    """exp(i x), x in radians, good to rounding for |x| below 1e6 (double) or 1e3 (single precision).
 
     XLA calls a scalar library routine for sine and cosine in double precision; Taylor polynomials after a
-    two-part reduction by pi/2 run several times faster and are as accurate.
+    reduction by multiples of pi/2 run several times faster and are as accurate.
     """
     quarter = jnp.round(x * (2 / math.pi))
-    reduced = (x - quarter * _HALF_PI_HIGH) - quarter * _HALF_PI_LOW
+    reduced = x
+    for part in _HALF_PI[x.dtype.itemsize]:
+        reduced = reduced - quarter * part
     square = reduced * reduced
     sine, cosine = reduced * _polynomial(_SINE, square), _polynomial(_COSINE, square)
     quadrant = quarter - 4 * jnp.floor(quarter / 4)

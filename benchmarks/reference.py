@@ -22,6 +22,7 @@ def load_model(path: Path, overrides: dict | None = None):
             "optics.m1.transmission": data["m1_transmission"],
             "optics.diffractive_pupil_fraction": (step > 0).astype(float),
             "optics.diffractive_pupil_step_m": float(step.max()),
+            "detector.gain_e_per_adu": 0.0,  # the files know photon noise only
             "binary.wavelengths_m": data["wavelengths_m"],
             "binary.spectral_weights": data["spectral_weights"],
         }

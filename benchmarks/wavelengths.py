@@ -45,9 +45,9 @@ def bounds(profile, exposures):
     return [bound(model, names, exposures) for names in free]
 
 
-def spectral_bias(profile, count, converged, free=(*BINARY, *PHOTONS, "plate_scale_as")):
+def spectral_bias(profile, count, converged, free=(*BINARY, *PHOTONS, "plate_scale_as"), grid=None):
     """Bias of the separation (micro-arcsec) of a fit with `count` nodes to an image with `converged` ones."""
-    model, exact = (photon_limited(profile, {"binary.n_wavelengths": n}) for n in (count, converged))
+    model, exact = (photon_limited(profile, {"binary.n_wavelengths": n, **(grid or {})}) for n in (count, converged))
     space = ds.ThetaSpace(model, list(free))
     theta = space.pack(model)
     objective = ds.Objective(model, space, ds.Observation(image=exact.model()))

@@ -58,7 +58,9 @@ class Console:
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=self.err, disable=self.quiet or not self.err.is_terminal, transient=True) as bar:
+        with Progress(
+            *columns, console=self.err, disable=self.quiet or not self.err.is_terminal, transient=True
+        ) as bar:
             task = bar.add_task("compiling")
 
             def on_step(state) -> None:

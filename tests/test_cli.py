@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import jax
@@ -74,8 +73,6 @@ def test_every_command_explains_itself(cli, command):
     assert overall.code == own.code == 0 and overall.err == own.err == ""
     assert re.search(rf"^\s+{command}\s+\w+", overall.out, re.M)
     assert f"dluxshera {command}" in own.out and "--json" in own.out and "--quiet" in own.out
-    undocumented = re.findall(r"^  (-\S.*?)$(?!\n {10,}\S)", own.out, re.M)
-    assert [line for line in undocumented if "  " not in line and line.startswith("--set")] == []
 
 
 def test_describe_lists_every_parameter(cli):
@@ -101,7 +98,7 @@ def test_describe_knows_the_packaged_profiles(cli, name):
 
 
 def test_settings_from_a_file_and_the_command_line(cli):
-    Path("mine.yaml").write_text("profile: shera_flight\noverrides: {binary.separation_as: 0.7, binary.contrast: 2.0}\n")
+    Path("mine.yaml").write_text("profile: shera_flight\noverrides: {binary.separation_as: 0.7, binary.contrast: 2}\n")
     overrides = [*settings(binary__separation_as=None), "--set", "binary.contrast=1.5"]
     rows = {r["path"]: r for r in cli("describe", "--config", "mine.yaml", *overrides, "--json").json}
     assert float(rows["binary.separation_as"]["value"]) == 0.7  # the file against the profile
@@ -257,28 +254,26 @@ def test_an_extension_by_name_or_number(cli, counts, fitted, option, name):
 
 
 @pytest.mark.slow
-def test_the_model_takes_the_size_of_the_image(cli, counts):
+def test_gradient_descent_of_one_parameter_on_an_image_of_another_size(cli, counts):
     write_fits("small.fits", counts[2:-2, 2:-2], BUNIT="electron", NEXP=EXPOSURES)
-    result = cli("fit", "small.fits", *PROFILE, *settings(optics__psf_npix=None), *ONE, "-o", "run", "--json")
-    assert result.json["converged"] and ds.open_run("run").model().model().shape == (12, 12)
-    assert abs(estimates(result)["binary.separation_as"] - 0.8) < 1e-3
-
-
-@pytest.mark.slow
-def test_gradient_descent_of_one_parameter(cli, image):
-    result = cli("fit", image, *PROFILE, *settings(), *ONE, "--engine", "gd", "-o", "run", "--json", "--quiet")
+    options = (*PROFILE, *settings(optics__psf_npix=None), *ONE, "--engine", "gd", "--json", "--quiet")
+    result = cli("fit", "small.fits", *options, "-o", "run")
     assert result.code == 0 and result.json["converged"] and len(result.json["parameters"]) == 1
     row = result.json["parameters"][0]
     assert abs(row["estimate"] - 0.8) < 5 * row["sigma"]
     assert load_meta("run")["optimizer"]["name"] == "SimpleGD"
+    assert ds.open_run("run").model().model().shape == (12, 12)
 
 
 @pytest.mark.slow
 def test_the_step_limit_is_no_failure(cli, image):
     start = settings(binary__separation_as=0.7)
-    result = cli("fit", image, *PROFILE, *start, *ONE, "--max-steps", 1, "-o", "run", "--json")
+    options = ("--max-steps", 1, "--likelihood", "gaussian", "--json", "-o", "run")
+    result = cli("fit", image, *PROFILE, *start, *ONE, *options)
     assert result.code == 0 and result.json["converged"] is False and result.json["steps"] == 1
     assert "step limit" in result.err and load_summary("run")["converged"] is False
+    assert load_meta("run")["objective"]["likelihood"] == "gaussian"
+    assert ds.open_run("run").objective().variance is not None  # that of the file
 
 
 @pytest.mark.slow
@@ -287,13 +282,6 @@ def test_json_is_standard(cli, image):
     result = cli("fit", image, *PROFILE, *settings(), *gain, "-o", "run", "--json")
     assert result.code == 0 and "detector.read_noise_e" in result.err
     assert result.json["parameters"][0]["sigma"] in (None, "Infinity")
-
-
-@pytest.mark.slow
-def test_gaussian_likelihood_uses_the_variance_of_the_file(cli, image):
-    result = cli("fit", image, *PROFILE, *settings(), *ONE, "--likelihood", "gaussian", "-o", "run", "--json")
-    assert result.code == 0 and result.json["converged"]
-    assert load_meta("run")["objective"]["likelihood"] == "gaussian"
 
 
 @pytest.mark.slow
@@ -336,10 +324,9 @@ def test_report_of_a_run(cli, fitted):
 
 @pytest.mark.slow
 def test_demo_from_end_to_end(cli):
-    for _ in range(2):  # a second time, over the first
-        result = cli("demo", "-o", "out", *settings(), "--json", "--quiet", "--seed", 2)
-        assert result.code == 0
-        assert {path.name for path in Path("out").iterdir()} == {"observation.fits", "run"}
+    scene = settings(optics__psf_npix=32, binary__separation_as=1.5, binary__log_flux_total=4.0)
+    result = cli("demo", "-o", "out", *scene, "--json", "--quiet", "--seed", 2)
+    assert result.code == 0 and {path.name for path in Path("out").iterdir()} == {"observation.fits", "run"}
     rows = result.json["parameters"]
     pulls = [(row["estimate"] - row["truth"]) / row["sigma"] for row in rows]
     assert result.json["converged"] and len(rows) == 23 and np.abs(pulls).max() < 4.5
@@ -394,14 +381,18 @@ def in_a_shell(*argv, **options):
     return subprocess.Popen([sys.executable, *map(str, argv)], env=environment, **streams, **options)
 
 
-SAYS_WHEN_IT_FITS = """
+WAITS_AT_EACH_STEP = """
 import contextlib, sys
 from dluxshera._console import Console
 from dluxshera.cli import main
 
 @contextlib.contextmanager
 def progress(self, max_steps):
-    yield lambda state: print("fitting", file=sys.stderr, flush=True)
+    def on_step(state):
+        print("fitting", file=sys.stderr, flush=True)
+        sys.stdin.readline()
+
+    yield on_step
 
 Console.progress = progress
 sys.exit(main())
@@ -410,22 +401,14 @@ sys.exit(main())
 
 @pytest.mark.slow
 def test_a_real_signal_to_a_real_process(image, tmp_path):
-    endless = ("--engine", "gd", "--max-steps", 100_000_000, "--set", "engine.tolerance=1e-300")
-    options = ("fit", image, *PROFILE, *settings(), *ONE, *endless, "--json", "-o", tmp_path / "run")
-    process = in_a_shell("-c", SAYS_WHEN_IT_FITS, *options)
+    start = settings(binary__separation_as=0.75)
+    options = ("fit", image, *PROFILE, *start, *ONE, "--json", "--quiet", "-o", tmp_path / "run")
+    process = in_a_shell("-c", WAITS_AT_EACH_STEP, *options, stdin=subprocess.PIPE)
     assert process.stderr.readline() == "fitting\n"
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and "Traceback" not in err
+    out, err = process.communicate("go on\n", timeout=120)
+    assert process.returncode == 130 and err.splitlines()[:1] == ["stopping after this step"] and "Trace" not in err
     assert json.loads(out)["result"] == load_summary(tmp_path / "run")["status"] == "interrupted"
-
-
-@pytest.mark.slow
-def test_standard_output_of_a_process_is_the_result_only(tmp_path):
-    options = ("simulate", "shera_flight", *settings(), "-o", tmp_path / "o.fits", "--json", "--quiet")
-    process = in_a_shell("-m", "dluxshera", *options)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0 and json.loads(out)["shape"] == [16, 16] and err == ""
 
 
 @pytest.mark.slow
@@ -438,7 +421,7 @@ def test_a_reader_that_goes_away_is_no_crash():
 
 
 def test_quiet_is_silent(cli):
-    coarse = settings(optics__psf_npix=64)  # more than the pupil's samples hold: a SamplingWarning
+    coarse = settings(optics__psf_npix=128)  # more than the pupil's samples hold: a SamplingWarning
     loud, quiet = (cli("describe", "shera_flight", *coarse, *option, "--json") for option in ((), ("--quiet",)))
     assert "warning" in loud.err and loud.out == quiet.out
     assert quiet.err == ""
@@ -449,11 +432,9 @@ def test_quiet_is_silent(cli):
 
 def binary_scene():
     """An instrument whose frame holds the whole of both stars."""
-    grids = {"optics.pupil_npix": 64, "optics.psf_npix": 96, "optics.oversample": 1, "binary.n_wavelengths": 4}
+    grids = {"optics.pupil_npix": 64, "optics.psf_npix": 96, "optics.oversample": 1, "binary.n_wavelengths": 7}
     detector = {"detector.gain_e_per_adu": 0.0, "detector.full_well_e": 1e9}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ds.SamplingWarning)
-        return ds.load_profile("shera_testbed", grids | detector)
+    return ds.load_profile("shera_testbed", grids | detector)
 
 
 SCENES = [  # separation (pixels), position angle, contrast, centre (pixels), masked rows
@@ -504,7 +485,7 @@ def test_fit_from_a_guess(cli):
         "binary__y_position_as": -1.7,
         "binary__contrast": 2.0,
     }
-    size = {"optics__pupil_npix": 64, "optics__psf_npix": 96}
+    size = {"optics__pupil_npix": 64, "optics__psf_npix": 96, "binary__n_wavelengths": 7}
     assert cli("simulate", "shera_testbed", *settings(**size, **place), "-o", "o.fits", "--exposures", 100).code == 0
     options = ["--profile", "shera_testbed", *settings(**size, binary__separation_as=None), *FREE, "--json", "--quiet"]
     result = cli("fit", "o.fits", *options, "--guess", "-o", "run")

@@ -93,7 +93,9 @@ def test_displaced_pixels_see_the_image_displaced(oversample, x, y):
     found = integrate_pixels(jnp.asarray(wave(fx, fy)), oversample, offsets)
     expected = integrate_pixels(jnp.asarray(wave(fx, fy, x=x, y=y)), oversample, no_offsets())
     np.testing.assert_allclose(found, expected, atol=(2 * np.pi * 0.25 * 0.04) ** 3)
-    assert np.abs(np.asarray(found) - integrate_pixels(jnp.asarray(wave(fx, fy)), oversample, no_offsets())).max() > 1e-3
+    assert (
+        np.abs(np.asarray(found) - integrate_pixels(jnp.asarray(wave(fx, fy)), oversample, no_offsets())).max() > 1e-3
+    )
 
 
 def test_every_pixel_has_its_own_displacement():

@@ -85,7 +85,8 @@ def test_priors_are_in_the_covariance_and_not_in_the_information(model, space):
     theta = space.pack(model)
     with_prior = ds.Objective(model, prior, poisson(model, 3))
     np.testing.assert_array_equal(
-        ds.fisher_information(with_prior, theta), ds.fisher_information(ds.Objective(model, space, noiseless(model)), theta)
+        ds.fisher_information(with_prior, theta),
+        ds.fisher_information(ds.Objective(model, space, noiseless(model)), theta),
     )
     added = np.zeros(space.dim)
     added[prior.slice("shape")] = 1e8

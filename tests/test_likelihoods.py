@@ -20,7 +20,9 @@ from dluxshera.inference.likelihoods import (
 
 def data(image, variance=None, read_variance=0.0):
     image = jnp.asarray(image, float)
-    return PixelData(image, None if variance is None else jnp.asarray(variance, float), lambda mean: mean + read_variance)
+    return PixelData(
+        image, None if variance is None else jnp.asarray(variance, float), lambda mean: mean + read_variance
+    )
 
 
 def loss(likelihood, mean, pixels):
@@ -79,14 +81,18 @@ def test_poisson_slope_is_one_minus_counts_over_mean(mean, count):
 def test_negative_counts_still_have_an_unbiased_slope():
     """The slope is linear in the counts, through zero and below."""
     counts = np.array([-4.0, -1.0, 0.0, 1.0, 4.0])
-    slopes = [float(jax.grad(lambda m, c=c: Poisson().loss(m, data([[c]]))[0, 0])(jnp.asarray([[2.0]]))[0, 0]) for c in counts]
+    slopes = [
+        float(jax.grad(lambda m, c=c: Poisson().loss(m, data([[c]]))[0, 0])(jnp.asarray([[2.0]]))[0, 0]) for c in counts
+    ]
     np.testing.assert_allclose(slopes, 1 - counts / 2, atol=1e-12)
 
 
 def test_gaussian_losses_are_the_normal_density():
     pixels = data([[3.0, 8.0]], variance=[[2.0, 5.0]], read_variance=1.5)
     mean = np.array([[2.5, 9.0]])
-    known = -stats.norm.logpdf([[3.0, 8.0]], mean, np.sqrt([[2.0, 5.0]])) - 0.5 * np.log(2 * np.pi * np.array([[2.0, 5.0]]))
+    known = -stats.norm.logpdf([[3.0, 8.0]], mean, np.sqrt([[2.0, 5.0]])) - 0.5 * np.log(
+        2 * np.pi * np.array([[2.0, 5.0]])
+    )
     np.testing.assert_allclose(loss(Gaussian(), mean, pixels), known, rtol=1e-12)
     modelled = -stats.norm.logpdf([[3.0, 8.0]], mean, np.sqrt(mean + 1.5)) - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(loss(GaussianModel(), mean, pixels), modelled, rtol=1e-12)

@@ -136,7 +136,9 @@ def test_priors_enter_the_loss_at_their_physical_value(model, observation, mean,
     bounded = ds.ThetaSpace(model, NAMES, priors=priors)
     plain = ds.ThetaSpace(model, NAMES)
     theta = plain.pack(model)
-    difference = loss(ds.Objective(model, bounded, observation), theta) - loss(ds.Objective(model, plain, observation), theta)
+    difference = loss(ds.Objective(model, bounded, observation), theta) - loss(
+        ds.Objective(model, plain, observation), theta
+    )
     assert float(difference) == pytest.approx(-stats.norm.logpdf(4.0, mean, sigma), rel=1e-9, abs=1e-9)
 
 

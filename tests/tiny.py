@@ -5,7 +5,6 @@ import json
 import warnings
 from pathlib import Path
 
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -86,5 +85,3 @@ def reference_model(name):
         "binary.spectral_weights": arrays["spectral_weights"],
     }
     return load(meta["profile"], meta["overrides"] | given)
-
-

@@ -24,7 +24,7 @@ class Spots(ds.Model):
     area: Float[Array, ""] = ds.param("pixel2", "Variance of a spot.", bounds=(0.1, None))
     throughput: Float[Array, ""] = ds.param("", "Fraction passed; redundant with the flux.", bounds=(0.0, 1.0))
     silent: Float[Array, ""] = ds.param("", "Changes nothing.")
-    shape: Float[Array, " k"] = ds.param("", "Slopes of the illumination, by column and row.")
+    shape: Float[Array, " k"] = ds.param("", "Logarithmic curvature of the illumination, by column and row.")
     read_noise: Float[Array, ""] = ds.param("electron", "Read noise.", bounds=(0.0, None))
     background: Float[Array, "n n"] = ds.buffer("Electrons under the spots.")
     exponent: int = ds.static("Power of the distance.")
@@ -46,7 +46,7 @@ class Spots(ds.Model):
         spot = lambda x: jnp.exp(-(jnp.abs(at - x) ** self.exponent) / (2 * self.area))  # noqa: E731
         left, right = (spot(self.x + side * self.separation / 2) for side in (-1, 1))
         row = self.fluxes[0] * left + self.fluxes[1] * right
-        tilt = 1 + self.shape[0] * at / NPIX + self.shape[1] * at[:, None] / NPIX
+        tilt = jnp.exp(self.shape[0] * (at / NPIX) ** 2 + self.shape[1] * (at[:, None] / NPIX) ** 2)
         return self.throughput * spot(0.0)[:, None] * row * tilt / (2 * jnp.pi * self.area) + self.background
 
     def variance(self, expected: Float[Array, "..."]) -> Float[Array, "..."]:

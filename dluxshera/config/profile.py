@@ -163,9 +163,7 @@ def _stem(name_or_path: str | os.PathLike) -> str:
     return Path(name_or_path).stem
 
 
-def _override_document(
-    source: str, overrides: Mapping[str, Any], system: str
-) -> tuple[Document, dict[str, Any]]:
+def _override_document(source: str, overrides: Mapping[str, Any], system: str) -> tuple[Document, dict[str, Any]]:
     """Overrides as one more document, and those that can only act on the built model."""
     values: dict[str, Any] = {}
     edits: dict[str, Any] = {}

@@ -20,7 +20,6 @@ from .build import build_instrument
 from .profile import Profile
 from .theta import default_space
 
-
 _NEEDED = {"profile", "start", "truth", "free", "priors"}  # of meta.json, to build everything again
 
 
@@ -150,9 +149,7 @@ def _meta(solution, profile, observation, start, truth, likelihood) -> dict[str,
             "system": profile.system,
             "values": _plain(profile.values),
             "edits": _plain(profile.edits),
-            "overrides": {
-                path: _plain(profile.get(path)) for path in sorted(profile.overridden)
-            },
+            "overrides": {path: _plain(profile.get(path)) for path in sorted(profile.overridden)},
         },
         "start": model_values(start),
         "truth": None if truth is None else model_values(truth),

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..instrument.detector import Detector
 from ..instrument.instrument import Instrument
 from ..instrument.source import BinarySource
-from ..optics import AbstractTelescope, ThreePlaneTelescope, TwoPlaneTelescope
+from ..optics import AbstractTelescope, FourPlaneTelescope, ThreePlaneTelescope, TwoPlaneTelescope
 from ..params import Model
 from ..params.fields import field_kind
 from ..params.paths import derived_properties
@@ -20,6 +20,7 @@ from . import _checks as checks
 SYSTEMS: dict[str, type[AbstractTelescope]] = {
     "two_plane": TwoPlaneTelescope,
     "three_plane": ThreePlaneTelescope,
+    "four_plane": FourPlaneTelescope,
 }
 
 _MADE = ("pad_npix", "band_npix", "focal_samples", "zernike_coeffs_nm")  # what a build can fill in itself

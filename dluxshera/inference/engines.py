@@ -7,7 +7,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
+
+MOST_REJECTIONS = 12  # tries in a row that do not lower the loss, after which a fit has stalled
 
 
 class FitResult(enum.StrEnum):
@@ -85,7 +87,7 @@ def check_max_steps(max_steps: int) -> None:
 
 
 def run_simple_gd(
-    loss: Any, theta: Float[Array, " D"], learning_rate: Float[Array, ""], num_steps: int
+    loss: Any, theta: Float[Array, " D"], learning_rate: ArrayLike, num_steps: int
 ) -> tuple[Float[Array, " T"], Float[Array, "T D"]]:
     """Plain gradient descent with one learning rate: theta <- theta - learning_rate * gradient.
 

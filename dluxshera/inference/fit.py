@@ -12,13 +12,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..params import get_value
-from .engines import AbstractEngine, EngineState, FitResult
+from .engines import MOST_REJECTIONS, AbstractEngine, EngineState, FitResult
 from .fisher import Identifiability, covariance, fisher_information, identifiability, prior_information
 from .levenberg_marquardt import LevenbergMarquardt
 from .objective import Objective
 from .trace import Trace
-
-MOST_REJECTIONS = 12  # tries in a row that did not lower the loss
 
 
 class PrecisionWarning(UserWarning):
@@ -118,19 +116,27 @@ def fit(
     PrecisionWarning
         In single precision.
     IdentifiabilityWarning
-        Naming dead parameters and degenerate combinations, which are held.
+        Before the first step, naming dead parameters and degenerate combinations, which are held.
     """
     engine = LevenbergMarquardt() if engine is None else engine
     theta = _checked_start(objective, theta)
     started = time.perf_counter()
-    states, result = _run(engine, objective, theta, on_step, should_stop)
-    return _solution(engine, objective, states, result, time.perf_counter() - started)
+    state = _step(engine, objective, engine.init(theta))  # evaluates the start
+    if not np.isfinite(state.loss):
+        raise ValueError(f"Expected a finite loss at the start, got {float(state.loss)}. Start from other values.")
+    report = identifiability(_curvature(objective, state)[1], objective.space.labels)
+    if report.dead or report.degenerate:
+        warnings.warn(str(report), IdentifiabilityWarning, stacklevel=2)
+    states, result = _run(engine, objective, state, on_step, should_stop)
+    return _solution(engine, objective, states, result, report, time.perf_counter() - started)
 
 
 def _checked_start(objective: Objective, theta: Any) -> Float[Array, " D"]:
-    theta = jnp.asarray(theta)
+    theta = jnp.asarray(theta, float)
     if theta.shape != (objective.space.dim,):
         raise ValueError(f"Expected theta of shape ({objective.space.dim},), got {theta.shape}. Use space.pack(model).")
+    if not np.isfinite(theta).all():
+        raise ValueError("Expected a finite theta, got infinite or undefined numbers. Use space.pack(model).")
     if theta.dtype != jnp.float64:
         warnings.warn(
             f"Fitting in {theta.dtype}: a step at 10 arcsec is about a micro-arcsecond. Turn on double precision "
@@ -146,11 +152,16 @@ def _step(engine: AbstractEngine, objective: Objective, state: EngineState) -> E
     return engine.step(objective, state)
 
 
-def _run(engine, objective, theta, on_step, should_stop) -> tuple[list[EngineState], FitResult]:
+def _curvature(objective: Objective, state: EngineState) -> tuple[Float[Array, "D D"], Float[Array, "D D"]]:
+    """Expected information of the data at a state's θ, and the same with that of the priors."""
+    information = state.information
+    if information is None:
+        information = fisher_information(objective, state.theta)
+    return information, information + prior_information(objective, state.theta)
+
+
+def _run(engine, objective, state, on_step, should_stop) -> tuple[list[EngineState], FitResult]:
     """Every state, without the big arrays of all but the last, and how it ended."""
-    state = _step(engine, objective, engine.init(theta))
-    if not np.isfinite(state.loss):
-        raise ValueError(f"Expected a finite loss at the start, got {float(state.loss)}. Start from other values.")
     states = [state]
     on_step(state)
     while (result := _outcome(engine, state, should_stop)) == FitResult.RUNNING:
@@ -175,25 +186,24 @@ def _outcome(engine: AbstractEngine, state: EngineState, should_stop: Callable[[
     return FitResult.INTERRUPTED if should_stop() else FitResult.RUNNING
 
 
-def _solution(engine, objective, states: list[EngineState], result: FitResult, seconds: float) -> Solution:
+def _solution(engine, objective, states, result, report, seconds) -> Solution:
     best = states[int(np.argmin([float(s.loss) for s in states]))]
-    information = best.information
-    if information is None:
-        information = fisher_information(objective, best.theta)
-    curvature = information + prior_information(objective, best.theta)
-    report = identifiability(curvature, objective.space.labels)
-    if report.dead or report.degenerate:
-        warnings.warn(str(report), IdentifiabilityWarning, stacklevel=3)
+    information, curvature = _curvature(objective, best)
+    spread = covariance(curvature)
     column = lambda name: jnp.stack([getattr(s, name) for s in states])  # noqa: E731
     return Solution(
         theta=best.theta,
         model=objective.space.unpack(best.theta, objective.model),
         information=information,
-        covariance=covariance(curvature),
+        covariance=spread,
         trace=Trace(*(column(name) for name in ("loss", "theta", "grad_norm", "step_norm", "accepted"))),
         engine=engine,
         result=result,
-        stats={"steps": len(states) - 1, "seconds": seconds, **_goodness(objective, best.theta)},
+        stats={
+            "steps": len(states) - 1,
+            "seconds": seconds,
+            **_goodness(objective, best.theta, float(best.loss), spread),
+        },
         objective=objective,
         state=states[-1],
         identifiability=report,
@@ -205,19 +215,18 @@ def _residuals(objective: Objective, theta: Float[Array, " D"]) -> Float[Array, 
     return objective.residuals(theta)
 
 
-def _goodness(objective: Objective, theta: Float[Array, " D"]) -> dict[str, Any]:
-    """Loss, chi-square and the parameters that stand at a bound."""
+def _goodness(objective, theta, loss: float, covariance_of_theta) -> dict[str, Any]:
+    """Loss, chi-square, and the parameters within a standard deviation of a bound."""
     chi_square = float(jnp.sum(_residuals(objective, theta) ** 2))
     freedom = int(jnp.sum(objective.mask)) - theta.shape[0]
-    physical, (lower, upper) = (
-        np.asarray(objective.space.physical(theta)),
-        map(np.asarray, objective.space.bounds),
-    )
-    near = 1e-6 * np.where(np.isfinite(upper - lower), upper - lower, np.maximum(np.abs(physical), 1e-300))
-    touching = (physical - lower < near) | (upper - physical < near)
+    space = objective.space
+    physical, (lower, upper) = np.asarray(space.physical(theta)), map(np.asarray, space.bounds)
+    sigma = np.asarray(space.jacobian_diag(theta)) * np.sqrt(np.diagonal(np.asarray(covariance_of_theta)))
+    touching = (physical - lower < sigma) | (upper - physical < sigma)
     return {
+        "loss": loss,
         "chi_square": chi_square,
         "degrees_of_freedom": freedom,
         "reduced_chi_square": chi_square / freedom if freedom > 0 else np.nan,
-        "at_bounds": tuple(label for label, t in zip(objective.space.labels, touching, strict=True) if t),
+        "at_bounds": tuple(label for label, t in zip(space.labels, touching, strict=True) if t),
     }

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .engines import AbstractEngine, EngineState, check_max_steps, initial_state
+from .engines import MOST_REJECTIONS, AbstractEngine, EngineState, check_max_steps, initial_state
 
 
 class SimpleGD(AbstractEngine):
@@ -29,6 +29,8 @@ class SimpleGD(AbstractEngine):
 
     def __check_init__(self):
         check_max_steps(self.max_steps)
+        if not self.tolerance > 0:
+            raise ValueError(f"Expected tolerance above zero, got {self.tolerance}.")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"Expected learning_rate above zero, got {self.learning_rate}.")
 
@@ -37,7 +39,9 @@ class SimpleGD(AbstractEngine):
         return initial_state(theta, None, (jnp.zeros((), theta.dtype), jnp.zeros_like(theta)))
 
     def step(self, objective: Any, state: EngineState) -> EngineState:
-        """One step down the gradient; a step to a loss that is not finite is refused."""
+        """One step down the gradient; a step to a loss that is not finite is refused,
+        which ends the descent: the same gradient would lead there again.
+        """
         rate, gradient = state.memory
         move = rate * gradient
         loss, slope = jax.value_and_grad(objective.loss)(state.theta - move)
@@ -52,7 +56,7 @@ class SimpleGD(AbstractEngine):
             grad_norm=norm,
             step_norm=jnp.linalg.norm(move),
             accepted=accepted,
-            rejections=pick(0, state.rejections + 1),
+            rejections=pick(0, MOST_REJECTIONS),
             converged=0.5 * rate * norm**2 < self.tolerance,
             information=None,
             memory=(rate, pick(slope, gradient)),

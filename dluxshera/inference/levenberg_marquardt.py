@@ -81,7 +81,7 @@ class LevenbergMarquardt(AbstractEngine):
         whiten = _kept_or_refreshed(state.memory.whiten, _whitening(information))
         gradient = whiten.T @ expansion.gradient
         curvature = whiten.T @ information @ whiten
-        newton = lx.linear_solve(_held_fixed(curvature, whiten, 1e-12), gradient, lx.Cholesky()).value
+        newton = lx.linear_solve(_held_fixed(curvature, whiten, 1e-12), gradient, lx.Cholesky(), throw=False).value
         return eqx.tree_at(
             lambda s: (s.grad_norm, s.converged, s.information, s.memory),
             state,

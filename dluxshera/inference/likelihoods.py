@@ -51,24 +51,27 @@ class Poisson(AbstractLikelihood):
     """
 
     def loss(self, expected, data):
-        """Half the deviance; lambda - n log(lambda) where n is not positive."""
+        """Half the deviance; lambda - n log(lambda) where n is not positive; infinite for a truly negative signal."""
         shift = self._shift(expected, data)
-        mean, count = jnp.maximum(expected + shift, _TINY), data.image + shift
+        signal, count = expected + shift, data.image + shift
+        mean = jnp.maximum(signal, _TINY)
         positive = count > 0
         safe = jnp.where(positive, count, 1.0)
         excess = jnp.where(positive, (mean - safe) / safe, 0.0)
         # log1p(-1) at a mean of zero is infinite: the floor keeps the ratio finite and its gradient too.
         half_deviance = safe * (excess - jnp.log1p(jnp.maximum(excess, -1 + jnp.finfo(excess.dtype).epsneg)))
         empty = mean - jnp.where(count < 0, count, 0.0) * jnp.log(mean)
-        return jnp.where(positive, half_deviance, empty)
+        impossible = positive & (signal < -1e-3 * count - 1e-6)  # rounding alone makes an empty pixel slightly negative
+        return jnp.where(impossible, jnp.inf, jnp.where(positive, half_deviance, empty))
 
     def variance(self, expected, data):
         """Variance of the model."""
         return data.noise_variance(expected)
 
     def information(self, expected, data):
-        """1 / (lambda + s^2)."""
-        return 1 / jnp.maximum(expected + self._shift(expected, data), _TINY)
+        """1 / (lambda + s^2); none where no signal is expected."""
+        signal = expected + self._shift(expected, data)
+        return jnp.where(signal > _TINY, 1 / jnp.where(signal > _TINY, signal, 1.0), 0.0)
 
     def _shift(self, expected, data):
         return jax.lax.stop_gradient(data.noise_variance(expected) - expected)

@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool, Float
 from ..params import ThetaSpace, validate
 from .likelihoods import AbstractLikelihood, PixelData, likelihood_named
 
-
 LEAST_RESPONSE = 1e-10
 
 

@@ -3,8 +3,10 @@
 from .apertures import ApertureShape as ApertureShape
 from .apertures import pupil_transmission as pupil_transmission
 from .diffractive_pupil import diffractive_pupil_fraction as diffractive_pupil_fraction
+from .four_plane import FourPlaneTelescope as FourPlaneTelescope
 from .mirrors import EntrancePupil as EntrancePupil
 from .mirrors import PrimaryMirror as PrimaryMirror
+from .mirrors import Relay as Relay
 from .mirrors import SecondaryMirror as SecondaryMirror
 from .sampling import SamplingWarning as SamplingWarning
 from .sampling import plan_grid as plan_grid

@@ -1,10 +1,11 @@
 """Pupil and mirrors: what each adds to the wavefront, and where its stop lies."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..params import Model, buffer, param, static
+from ..params import Model, buffer, derived, param, static
 from .apertures import pixel_centres, soft_circle
 from .zernikes import zernike_sum
 
@@ -44,7 +45,12 @@ def _pupil_map():
     return buffer("Wavefront error map over the pupil.", unit="m", optional=True)
 
 
+def _mirror_map():
+    return buffer("Wavefront error map over the mirror's own diameter.", unit="m", optional=True)
+
+
 _PUPIL_ZERNIKES = "Noll Zernike coefficients of the wavefront, unit RMS over the full circle."
+_MIRROR_ZERNIKES = "Noll Zernike coefficients of the wavefront, unit RMS over the mirror's own full circle."
 
 
 class EntrancePupil(Model):
@@ -93,13 +99,9 @@ class SecondaryMirror(Model):
 
     diameter: Float[Array, ""] = _diameter("D_2")
     focal_length: Float[Array, ""] = _focal_length("f_2")
-    zernike_coeffs_nm: Float[Array, " k"] = _zernikes(
-        "a_2", "Noll Zernike coefficients of the wavefront, unit RMS over the mirror's own full circle."
-    )
+    zernike_coeffs_nm: Float[Array, " k"] = _zernikes("a_2", _MIRROR_ZERNIKES)
     noll_indices: tuple[int, ...] = _noll_indices()
-    wavefront_error_m: Float[Array, "q q"] | None = buffer(
-        "Wavefront error map over the mirror's own diameter.", unit="m", optional=True
-    )
+    wavefront_error_m: Float[Array, "q q"] | None = _mirror_map()
 
     def surface(
         self, x: Float[Array, " m"], y: Float[Array, " m"], edge: Float[Array, ""]
@@ -108,17 +110,59 @@ class SecondaryMirror(Model):
 
         `edge` is the width of the stop's soft edge, in metres on the mirror.
         """
-        radius = self.diameter / 2
-        error = zernike_sum(self.zernike_coeffs_nm * _NANOMETRE, self.noll_indices, x / radius, y / radius)
-        if self.wavefront_error_m is not None:
-            error = error + self._map(x, y)
-        return soft_circle(x, y, radius, edge), error
+        return _mirror_surface(self, x, y, edge)
 
-    def _map(self, x: Float[Array, " m"], y: Float[Array, " m"]) -> Float[Array, "m m"]:
-        """Bilinear interpolation of the map, as two products with hat-function weights; zero outside it."""
-        npix = self.wavefront_error_m.shape[0]
-        rows, columns = (npix * c / self.diameter + (npix - 1) / 2 for c in (y, x))
-        return _hats(rows, npix) @ self.wavefront_error_m @ _hats(columns, npix).T
+
+def _with_focal_length(relay: "Relay", value: Float[Array, ""]) -> "Relay":
+    return eqx.tree_at(lambda r: r.power, relay, 1 / value)
+
+
+class Relay(Model):
+    """The mirror or lens between M2 and the focus; neutral where its power and aberrations are zero.
+
+    A stop wider than the beam passes exactly all of it, so a relay without one is a relay with a wide one.
+    """
+
+    power: Float[Array, ""] = param("1/m", "Power; zero for a neutral relay.", symbol=r"\varphi_3")
+    separation: Float[Array, ""] = param("m", "Distance from M2.", symbol="d_{23}", bounds=(0.0, None))
+    diameter: Float[Array, ""] = _diameter("D_3")
+    zernike_coeffs_nm: Float[Array, " k"] = _zernikes("a_3", _MIRROR_ZERNIKES)
+    noll_indices: tuple[int, ...] = _noll_indices()
+    wavefront_error_m: Float[Array, "q q"] | None = _mirror_map()
+
+    @derived(
+        "m",
+        "Focal length; infinite for a neutral relay.",
+        symbol="f_3",
+        solve=_with_focal_length,
+        solves_for=lambda relay: ("power",),
+    )
+    def focal_length(self) -> Float[Array, ""]:
+        """One over the power, metres."""
+        return 1 / jnp.asarray(self.power)
+
+    def surface(
+        self, x: Float[Array, " m"], y: Float[Array, " m"], edge: Float[Array, ""]
+    ) -> tuple[Float[Array, "m m"], Float[Array, "m m"]]:
+        """Stop transmission and optical path difference (metres), as for `SecondaryMirror`."""
+        return _mirror_surface(self, x, y, edge)
+
+
+def _mirror_surface(
+    mirror: SecondaryMirror | Relay, x: Float[Array, " m"], y: Float[Array, " m"], edge: Float[Array, ""]
+) -> tuple[Float[Array, "m m"], Float[Array, "m m"]]:
+    radius = mirror.diameter / 2
+    error = zernike_sum(mirror.zernike_coeffs_nm * _NANOMETRE, mirror.noll_indices, x / radius, y / radius)
+    if mirror.wavefront_error_m is not None:
+        error = error + _interpolated(mirror.wavefront_error_m, x / mirror.diameter, y / mirror.diameter)
+    return soft_circle(x, y, radius, edge), error
+
+
+def _interpolated(error: Float[Array, "q q"], x: Float[Array, " m"], y: Float[Array, " m"]) -> Float[Array, "m m"]:
+    """Bilinear interpolation of a map one unit wide, as two products with hat-function weights; zero outside it."""
+    npix = error.shape[0]
+    rows, columns = (npix * c + (npix - 1) / 2 for c in (y, x))
+    return _hats(rows, npix) @ error @ _hats(columns, npix).T
 
 
 def _hats(position: Float[Array, " m"], npix: int) -> Float[Array, "m npix"]:

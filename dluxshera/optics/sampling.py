@@ -59,9 +59,9 @@ def wavelength_count(field_radius: float | int, diameter: float | int, centre: f
 
     Parameters
     ----------
-    field_radius : float | int, radians
+    field_radius : float, radians
         Half the width of the image on the sky.
-    diameter, centre, width : float | int, metres
+    diameter, centre, width : float, metres
         Of the pupil, and of the band.
     """
     phase = 2 * math.pi * (field_radius * diameter / centre) * (width / (2 * centre))
@@ -87,11 +87,11 @@ def plan_grid(
     ----------
     pupil_npix, psf_npix, oversample, margin_npix : int
         Grid sizes; `margin_npix` is what the detector adds on each side of the image.
-    diameter, focal_length, pixel_pitch : float | int, metres
+    diameter, focal_length, pixel_pitch : float, metres
     distances : tuple of float, metres
         Collimated-equivalent distances between planes.
     wavelengths : (shortest, longest), metres
-    star_angle : float | int, radians
+    star_angle : float, radians
         Largest distance of a star from the axis.
     """
     shortest, longest = wavelengths

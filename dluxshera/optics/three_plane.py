@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from ..params import derived, param
 from . import _fields as fields
 from .mirrors import PrimaryMirror, SecondaryMirror
-from .paraxial import separation_for_focal_length, two_mirrors
+from .paraxial import MarginalRay, marginal_ray, separation_for_focal_length
 from .telescope import AbstractTelescope, Focus, Surface
 
 
@@ -30,29 +30,28 @@ class ThreePlaneTelescope(AbstractTelescope):
     band_npix: int = fields.band_npix()
     focal_samples: int = fields.focal_samples()
 
-    def _paraxial(self):
-        return two_mirrors(self.m1.focal_length, self.m2.focal_length, self.plane_separation)
+    def _marginal_ray(self) -> MarginalRay:
+        return marginal_ray((1 / self.m1.focal_length, 1 / self.m2.focal_length), (self.plane_separation,))
 
     @derived("m", "System focal length; negative inverts the image.", symbol="f")
     def focal_length(self) -> Float[Array, ""]:
         """EFL = 1/(1/f1 + 1/f2 - d/(f1 f2)), metres."""
-        return 1 / self._paraxial().power
+        return self._marginal_ray().focal_length
 
     @derived("", "Beam compression between M1 and M2, 1/(1 - d/f1).", symbol="m")
     def magnification(self) -> Float[Array, ""]:
         """Ratio of the beam's diameter at M1 to that at M2."""
-        return 1 / self._paraxial().height
+        return 1 / self._marginal_ray().heights[0]
 
     def surfaces(self) -> tuple[Surface, ...]:
         """M2, at its collimated-equivalent distance."""
-        paraxial = self._paraxial()
-        return (Surface(paraxial.distance, paraxial.height, self.m2),)
+        ray = self._marginal_ray()
+        return (Surface(ray.distances[0], ray.heights[0], self.m2),)
 
     def focus(self) -> Focus:
         """Back focal distance y2 EFL, plus the focus shift."""
-        paraxial = self._paraxial()
-        back_focal_distance = paraxial.height / paraxial.power
-        return Focus(paraxial.height, back_focal_distance + self.focus_shift, back_focal_distance)
+        ray = self._marginal_ray()
+        return Focus(ray.heights[-1], ray.back_focal_distance + self.focus_shift, ray.back_focal_distance)
 
     def with_focal_length(self, value: Float[Array, ""]) -> "ThreePlaneTelescope":
         """The telescope whose plane separation gives the focal length `value`, metres."""

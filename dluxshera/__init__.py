@@ -27,6 +27,7 @@ from .instrument import Observation as Observation
 from .instrument import SaturationWarning as SaturationWarning
 from .instrument import photon_budget as photon_budget
 from .instrument import simulate as simulate
+from .optics import FourPlaneTelescope as FourPlaneTelescope
 from .optics import SamplingWarning as SamplingWarning
 from .optics import ThreePlaneTelescope as ThreePlaneTelescope
 from .optics import TwoPlaneTelescope as TwoPlaneTelescope

@@ -5,10 +5,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+_OPTIONS = {
+    "unit": "--unit",
+    "gain_e_per_adu": "--gain",
+    "exposure_time_s": "--exposure-time",
+    "exposures": "--exposures",
+    "extension": "--extension",
+}
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 DEMO_PROFILE, DEMO_EXPOSURES = "shera_flight", 36_000
 
@@ -16,14 +23,14 @@ DEMO_PROFILE, DEMO_EXPOSURES = "shera_flight", 36_000
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code: 0 done, 1 failed, 2 bad usage or input, 130 interrupted."""
     arguments = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end what is under way in the same, orderly way
-    import jax
-
-    jax.config.update("jax_enable_x64", True)  # micro-arcseconds need double precision
-    from ._console import Console
-
-    console = Console(arguments.quiet, arguments.json)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what is under way as Ctrl-C does
     try:
+        import jax
+
+        jax.config.update("jax_enable_x64", True)  # micro-arcseconds need double precision
+        from ._console import Console
+
+        console = Console(arguments.quiet, arguments.json)
         with console.plain_warnings():
             return arguments.run(arguments, console)
     except KeyboardInterrupt:
@@ -33,11 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except (ValueError, TypeError, OSError) as error:
         return _complain(str(error), BAD_INPUT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _complain(message: str, code: int) -> int:
     sys.stderr.write("dluxshera: " + " ".join(message.split()) + "\n")
     return code
+
+
+def _version() -> str:
+    try:
+        return f"dluxshera {version('dluxshera')}"
+    except PackageNotFoundError:
+        return "dluxshera, not installed"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     building.add_argument("--config", type=Path, metavar="FILE.yaml", help="keys: profile, overrides, theta, engine")
     building.add_argument("--seed", type=_natural, default=0, metavar="N", help="seed of the noise (default 0)")
     parser = _Parser(prog="dluxshera", description="Model coherent imaging instruments and fit their images.")
-    parser.add_argument("--version", action="version", version=f"dluxshera {version('dluxshera')}")
+    parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable, parents: list, text: str) -> argparse.ArgumentParser:
@@ -154,12 +170,22 @@ def _fit(arguments: argparse.Namespace, console: Any) -> int:
     _check_run(arguments.output, arguments.overwrite)
     options = {"extension": arguments.extension, "unit": arguments.unit, "gain_e_per_adu": arguments.gain,
                "exposures": arguments.exposures, "exposure_time_s": arguments.exposure_time}  # fmt: skip
-    observed = Observation.read(arguments.observation, **options)
+    try:
+        observed = Observation.read(arguments.observation, **options)
+    except ValueError as error:
+        raise ValueError(_in_words_of_the_command_line(str(error))) from error
     profile = _profile(arguments, {"optics.psf_npix": observed.image.shape[0]})
     start = build_instrument(profile)
     if arguments.guess:
         start = with_guess(start, observed)
     return _fit_and_save(arguments, console, profile, start, observed, arguments.output)
+
+
+def _in_words_of_the_command_line(message: str) -> str:
+    """A message about an argument of `Observation.read`, naming the option that gives it."""
+    for argument, option in _OPTIONS.items():
+        message = message.replace(f"{argument}=", f"{option} ")
+    return message
 
 
 def _fit_and_save(arguments, console, profile, start, observed, run_dir: Path, truth=None) -> int:

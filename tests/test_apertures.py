@@ -66,8 +66,17 @@ def test_masks_are_fractions_shared_and_cannot_be_changed():
         mask[0, 0] = 1
 
 
-@pytest.mark.parametrize("bad", [{"secondary_ratio": 1.0}, {"secondary_ratio": -0.1}, {"secondary_ratio": np.nan},
-                                 {"strut_count": -1}, {"strut_width_ratio": 1.0}, {"strut_width_ratio": np.nan}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"secondary_ratio": 1.0},
+        {"secondary_ratio": -0.1},
+        {"secondary_ratio": np.nan},
+        {"strut_count": -1},
+        {"strut_width_ratio": 1.0},
+        {"strut_width_ratio": np.nan},
+    ],
+)
 def test_impossible_shapes_are_refused(bad):
     with pytest.raises(ValueError, match="Expected"):
         ApertureShape(**bad)

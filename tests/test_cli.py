@@ -432,7 +432,7 @@ def test_quiet_is_silent(cli):
 
 def binary_scene():
     """An instrument whose frame holds the whole of both stars."""
-    grids = {"optics.pupil_npix": 64, "optics.psf_npix": 96, "optics.oversample": 1, "binary.n_wavelengths": 7}
+    grids = {"optics.pupil_npix": 64, "optics.psf_npix": 96, "optics.oversample": 1, "binary.n_wavelengths": 8}
     detector = {"detector.gain_e_per_adu": 0.0, "detector.full_well_e": 1e9}
     return ds.load_profile("shera_testbed", grids | detector)
 
@@ -485,7 +485,7 @@ def test_fit_from_a_guess(cli):
         "binary__y_position_as": -1.7,
         "binary__contrast": 2.0,
     }
-    size = {"optics__pupil_npix": 64, "optics__psf_npix": 96, "binary__n_wavelengths": 7}
+    size = {"optics__pupil_npix": 64, "optics__psf_npix": 96, "binary__n_wavelengths": 8}
     assert cli("simulate", "shera_testbed", *settings(**size, **place), "-o", "o.fits", "--exposures", 100).code == 0
     options = ["--profile", "shera_testbed", *settings(**size, binary__separation_as=None), *FREE, "--json", "--quiet"]
     result = cli("fit", "o.fits", *options, "--guess", "-o", "run")

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import PARAMETERS, reference_file, reference_model, tiny
+from tiny import PARAMETERS, reference_file, reference_model
 
 import dluxshera as ds
 from dluxshera.inference import AbstractEngine
@@ -42,7 +42,9 @@ def space(truth):
 def start(truth):
     """What the file says a fit should begin with; only parameters differ from the truth."""
     values = reference_file(NAME)[1]["start"]
-    return ds.set_values(truth, {path: v for path, v in values.items() if path.startswith("binary.") or "coeffs" in path})
+    return ds.set_values(
+        truth, {path: v for path, v in values.items() if path.startswith("binary.") or "coeffs" in path}
+    )
 
 
 def pulls(solution, space, truth):
@@ -68,7 +70,6 @@ def test_one_exposure_of_the_reference(draw, truth, space, start):
 
 def test_half_an_hour_from_fifty_sigma_away(truth, space, start):
     exposures = 36000
-    expected = reference_file(NAME)[0]["expected"]
     counts = np.random.default_rng(11).poisson(exposures * np.asarray(truth.model())).astype(float)
     objective = ds.Objective(truth, space, ds.Observation(counts, exposures=exposures))
     theta = space.pack(truth)
@@ -79,42 +80,13 @@ def test_half_an_hour_from_fifty_sigma_away(truth, space, start):
     check_fit(solution, space, truth)
     assert float(solution.sigma("binary.separation_as")) == pytest.approx(5.95e-6, rel=0.05)
     assert float(solution.sigma("binary.x_position_as")) == pytest.approx(2.1e-3, rel=0.08)
-    assert len(TRACES) == 1 and expected.shape == counts.shape
+    assert len(TRACES) == 1
 
 
 def test_a_fit_through_a_file(tmp_path, truth, space, start):
     counts = reference_file(NAME)[0]["counts"][0].astype(float)
-    solutions = []
-    for name in ("image.fits", "image.npz"):
-        ds.Observation(counts).write(tmp_path / name)
-        observation = ds.Observation.read(tmp_path / name)
-        solutions.append(ds.fit(ds.Objective(start, space, observation), space.pack(start), engine=Counting()))
-    np.testing.assert_array_equal(solutions[0].theta, solutions[1].theta)
-    check_fit(solutions[0], space, truth)
+    ds.Observation(counts).write(tmp_path / "image.fits")
+    observation = ds.Observation.read(tmp_path / "image.fits")
+    np.testing.assert_array_equal(observation.image, counts)
+    check_fit(ds.fit(ds.Objective(start, space, observation), space.pack(start), engine=Counting()), space, truth)
     assert len(TRACES) == 1
-
-
-def test_scaling_the_variance_of_a_gaussian_fit_scales_its_errors(truth, space, start):
-    counts = reference_file(NAME)[0]["counts"][0].astype(float)
-    variance = np.asarray(truth.model())
-    sigmas = []
-    for factor in (1.0, 4.0):
-        objective = ds.Objective(start, space, ds.Observation(counts, factor * variance), "gaussian")
-        solution = ds.fit(objective, space.pack(start))
-        assert solution.converged and np.abs(pulls(solution, space, truth)).max() < 4
-        sigmas.append(np.asarray(solution.sigma("optics.m2.zernike_coeffs_nm")))
-    np.testing.assert_allclose(sigmas[1], 2 * sigmas[0], rtol=1e-3)
-
-
-def test_scatter_of_many_fits_is_what_the_covariance_says():
-    """Forty noisy images of the tiny instrument: pulls scatter by one, and are not biased."""
-    model = tiny(binary__log_flux_total=6.5)
-    space = ds.ThetaSpace(model, ["binary.*"])
-    theta, found = space.pack(model), []
-    expected = np.asarray(model.model())
-    for seed in range(40):
-        counts = np.random.default_rng(seed).poisson(expected).astype(float)
-        found.append(pulls(ds.fit(ds.Objective(model, space, ds.Observation(counts)), theta), space, model))
-    found = np.array(found)
-    assert np.abs(found.mean(0)).max() < 4 / np.sqrt(40)
-    assert found.std() == pytest.approx(1, abs=0.2)

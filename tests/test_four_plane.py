@@ -123,6 +123,14 @@ def test_construction_under_a_transformation_is_not_judged():
     assert float(both[0]) == pytest.approx(float(optics.focal_length), rel=1e-12)
 
 
+def test_what_is_known_is_judged_under_a_transformation_too():
+    optics, relay = BASE.optics, dataclasses.replace(BASE.optics.relay, separation=MIRRORS_BACK_FOCUS)
+    fainter = jax.jit(lambda factor: dataclasses.replace(optics, throughput=factor).throughput)
+    assert float(fainter(0.5)) == 0.5
+    with pytest.raises(ds.ParameterError, match=r"optics\.relay\.separation"):
+        jax.jit(lambda factor: dataclasses.replace(optics, throughput=factor, relay=relay).throughput)(0.5)
+
+
 def test_a_wrong_value_is_named_all_the_same():
     with pytest.raises(TypeError, match="FourPlaneTelescope.plane_separation"):
         dataclasses.replace(BASE.optics, plane_separation="far")
@@ -172,7 +180,7 @@ def test_a_neutral_relay_changes_nothing_wherever_it_is(three, separation):
     """To what a finite grid allows: all light of the edge that M2 cuts has to stay on it."""
     assert float(relayed(three, separation).optics.focal_length) == float(three.optics.focal_length)
     errors = [relative(relayed(padded(three, pad), separation).model(), padded(three, pad).model()) for pad in (48, 96)]
-    assert errors[1] < 3e-5 and errors[1] < errors[0]
+    assert errors[1] < 1e-4 and errors[1] < errors[0] / 3
 
 
 def test_a_wide_relay_is_no_stop_at_all():
@@ -193,7 +201,9 @@ def test_an_inverted_image_is_the_point_inverted_one():
     two = tiny("shera_flight_two_plane", **named({"optics.pupil_npix": 64}))
     turned = padded(edit(four(**ONE_TO_ONE, optics__pupil_npix=64), {"optics.m2.diameter": 1.0}), 512)
     assert float(turned.plate_scale_as) == pytest.approx(float(two.plate_scale_as), rel=1e-5)
-    assert relative(turned.model(), np.asarray(two.model())[::-1, ::-1]) < 2e-3 < relative(turned.model(), two.model())
+    image, expected = turned.model(), np.asarray(two.model())
+    assert relative(image, expected[::-1, ::-1]) < 1e-4
+    assert relative(image, expected) > 0.1
 
 
 @pytest.mark.parametrize("axis", ["x", "y"])
@@ -253,10 +263,9 @@ def points(count, width):
 
 
 def collins(field, x, to, a, b):
-    """Field on the points `to`, through a system of ray matrix ((a, b), (c, d)), but for a phase."""
-    k, step = 2 * np.pi / WAVELENGTH, x[1] - x[0]
-    chirp = a * x**2 - 2 * to[:, None] * x + (0 if b == 0 else to[:, None] ** 2)
-    kernel = np.exp(1j * k / (2 * b) * chirp) * step / np.sqrt(WAVELENGTH * abs(b))
+    """Field on the points `to`, through a lens and then `b` metres (ray matrix elements a, b), but for a phase."""
+    chirp = a * x**2 - 2 * to[:, None] * x + to[:, None] ** 2
+    kernel = np.exp(1j * np.pi / (WAVELENGTH * b) * chirp) * (x[1] - x[0]) / np.sqrt(WAVELENGTH * abs(b))
     return kernel @ field @ kernel.T
 
 
@@ -281,8 +290,8 @@ def direct_image(optics, pitch, npix, edge, windows):
     detector = y3 / (mirrors + y3 * power) + float(optics.focus_shift)
 
     x1, x2, x3 = points(800, DIAMETER), points(500, windows[0]), points(500, windows[1])
-    beam, k = np.exp(-((x1 / WIDTH) ** 2)), 2j * np.pi / WAVELENGTH
-    columns, rows = (beam * np.exp(k * angle * x1) for angle in ANGLE)
+    beam = np.exp(-((x1 / WIDTH) ** 2))
+    columns, rows = (beam * np.exp(2j * np.pi / WAVELENGTH * angle * x1) for angle in ANGLE)
     field = np.outer(rows, columns) * waves(optics.m1, 2 * x1 / DIAMETER) / (np.sum(beam**2) * (x1[1] - x1[0]))
     field = collins(field, x1, x2, y2, d12) * surface(optics.m2, x2, edge * y2)
     field = collins(field, x2, x3, 1 - d23 / f2, d23) * surface(optics.relay, x3, edge * abs(y3))
@@ -299,7 +308,7 @@ def test_aberrations_defocus_and_a_star_off_axis(geometry):
     image = optics.intensity(star(ANGLE), jnp.asarray(1e-4), 21)
     expected = direct_image(optics, 1e-4, 21, telescope.STOP_EDGE * DIAMETER / 64, windows)
     assert expected.sum() == pytest.approx(1, abs=2e-3)
-    assert relative(image, expected) < 1e-9
+    assert relative(image, expected) < 1e-11
     centred = optics.intensity(star(), jnp.asarray(1e-4), 21)
     assert relative(centred, expected) > 0.1
 
@@ -385,10 +394,10 @@ def test_the_period_grows_with_the_diffraction_to_the_relay():
         assert "optics.pad_npix" in " ".join(small.sampling_problems())
 
 
-@pytest.mark.parametrize("geometry", [{}, ONE_TO_ONE], ids=["upright", "inverted"])
-def test_the_planned_period_is_long_enough(geometry):
-    model = four(**geometry, optics__pupil_npix=64, **named(ABERRATED | RELAY_ZERNIKES))
-    print(model.optics.pad_npix, relative(model.model(), padded(model, 2 * model.optics.pad_npix).model()))
+def test_the_planned_period_is_long_enough():
+    """Where the diffraction to the relay makes it nearly three times the pupil."""
+    model = four(**ONE_TO_ONE, optics__pupil_npix=64, **named(ABERRATED | RELAY_ZERNIKES))
+    assert model.optics.pad_npix > 2.5 * 64
     assert relative(model.model(), padded(model, 2 * model.optics.pad_npix).model()) < 1e-4
 
 

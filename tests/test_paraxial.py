@@ -20,7 +20,9 @@ def two_mirrors(f1, f2, separation):
     return marginal_ray((1 / f1, 1 / f2), (separation,))
 
 
-@pytest.mark.parametrize(("mirrors", "focal_length", "magnification"), [(FLIGHT, 7.70101, 12.0334), (TESTBED, 3.77637, 9.42993)])
+@pytest.mark.parametrize(
+    ("mirrors", "focal_length", "magnification"), [(FLIGHT, 7.70101, 12.0334), (TESTBED, 3.77637, 9.42993)]
+)
 def test_the_table(mirrors, focal_length, magnification):
     found = two_mirrors(*arrays(*mirrors))
     assert 1 / float(found.power) == pytest.approx(focal_length, abs=6e-6)

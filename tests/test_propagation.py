@@ -71,7 +71,8 @@ def test_a_cropped_band_keeps_what_is_inside_it():
     kept = full.harmonics[np.isin(full.harmonics, cropped.harmonics)]
     assert set(kept) == set(cropped.harmonics)
     np.testing.assert_allclose(
-        band_spectrum(field, cropped), np.fft.fft2(field, (12, 12))[np.ix_(cropped.harmonics % 12, cropped.harmonics % 12)],
+        band_spectrum(field, cropped),
+        np.fft.fft2(field, (12, 12))[np.ix_(cropped.harmonics % 12, cropped.harmonics % 12)],
         atol=1e-12,
     )
 

@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from dluxshera.inference.verdict import findings, headline
 from dluxshera.plotting import FitReport, fit_report
 from dluxshera.plotting import _sections as sections
 from dluxshera.plotting._html import align_decimals
-from dluxshera.inference.verdict import findings, headline
 
 LABELS = ("binary.separation_as", "binary.contrast", "optics.m1.zernike_coeffs_nm[Z4]", "plate_scale_as")
 UNITS = ("arcsec", "", "nm", "arcsec/pixel")

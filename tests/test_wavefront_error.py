@@ -36,7 +36,9 @@ def test_the_power_spectrum_falls_as_asked(alpha):
     """Before the plane is taken out: over the whole square, which a full aperture leaves periodic but for a plane."""
     npix, power = 64, 0.0
     for seed in range(40):
-        power = power + np.abs(np.fft.fft2(power_law_map(npix, 1.0, alpha, seed) * np.outer(*[np.hanning(npix)] * 2))) ** 2
+        power = (
+            power + np.abs(np.fft.fft2(power_law_map(npix, 1.0, alpha, seed) * np.outer(*[np.hanning(npix)] * 2))) ** 2
+        )
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(npix), np.fft.fftfreq(npix)))
     band = (frequency > 0.1) & (frequency < 0.4)
     slope = np.polyfit(np.log(frequency[band]), np.log(power[band]), 1)[0]

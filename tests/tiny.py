@@ -1,15 +1,18 @@
 """Tiny instruments built from the packaged profiles, and the reference images, for tests of the physics."""
 
+import dataclasses
 import functools
 import json
 import warnings
 from pathlib import Path
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import dluxshera as ds
+from dluxshera.optics import Stars
 from dluxshera.params import replace_paths
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
@@ -85,3 +88,26 @@ def reference_model(name):
         "binary.spectral_weights": arrays["spectral_weights"],
     }
     return load(meta["profile"], meta["overrides"] | given)
+
+
+@eqx.filter_jit
+def intensity(optics, star, pitch, npix):
+    """What a telescope makes of stars, compiled."""
+    return optics.intensity(star, pitch, npix)
+
+
+def one_star(x=0.0, y=0.0, wavelength=550e-9):
+    """One photon from a star at angles `x` and `y`, radians, at one wavelength, metres."""
+    return Stars(jnp.asarray([[x, y]]), jnp.ones((1, 1)), jnp.asarray([wavelength]))
+
+
+def whole_plane(optics, star):
+    """Intensity over one full period of the focal plane, where Parseval's theorem is exact."""
+    focus, pixel = optics.focus(), optics.m1.diameter / optics.pupil_npix
+    pitch = star.wavelengths[0] * focus.detector_distance / (pixel * focus.height * optics.band_npix)
+    return intensity(optics, star, pitch * optics.band_npix / optics.pad_npix, optics.pad_npix)
+
+
+def without_step(optics):
+    """The telescope with a diffractive pupil that does nothing."""
+    return dataclasses.replace(optics, diffractive_pupil_step_m=0.0)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..inference.fit import Solution
 from ..inference.objective import Objective
 from ..instrument import Instrument, Observation
 from ..params import ThetaSpace, get_value, set_values
-from ..params.paths import parameter_paths
+from ..params.paths import parameter_paths, walk
 from .build import build_instrument
 from .profile import Profile
 from .theta import default_space
@@ -127,13 +127,27 @@ def save_fit(
         checkpoint_best=best,
         checkpoint_final=last,
         observation=observation.arrays(),
+        extra={"buffers": _own_buffers(start, profile)},
         overwrite=overwrite,
     )
 
 
+def _own_buffers(model: Instrument, profile: Profile) -> dict[str, np.ndarray]:
+    """Buffers of a model, by path, that a build of its profile would not give back."""
+    built = dict(_buffers(build_instrument(profile)))
+    mine = dict(_buffers(model))
+    return {path: array for path, array in mine.items() if not np.array_equal(array, built.get(path))}
+
+
+def _buffers(model: Instrument) -> Iterator[tuple[str, np.ndarray]]:
+    for place in walk(model):
+        if place.kind == "buffer" and place.value is not None:
+            yield place.path, np.asarray(place.value)
+
+
 def _meta(solution, profile, observation, start, truth, likelihood) -> dict[str, Any]:
     space, engine = solution.objective.space, solution.engine
-    settings = {field.name: getattr(engine, field.name) for field in dataclasses.fields(engine)}
+    settings = {field.name: _plain(getattr(engine, field.name)) for field in dataclasses.fields(engine)}
     return {
         "theta": {
             "dim": space.dim,
@@ -211,12 +225,15 @@ class Run:
 
     def start_model(self) -> Instrument:
         """The instrument that the fit began with."""
-        return _with_values(build_instrument(self.profile), self.meta["start"])
+        return self._instrument(self.meta["start"])
 
     def truth_model(self) -> Instrument | None:
-        """The instrument that the data were made with, if that is recorded."""
-        truth = self.meta["truth"]
-        return None if truth is None else _with_values(build_instrument(self.profile), truth)
+        """The instrument that the data were made with, if that is recorded; its buffers are those of the fit."""
+        return None if self.meta["truth"] is None else self._instrument(self.meta["truth"])
+
+    def _instrument(self, values: Mapping[str, Any]) -> Instrument:
+        buffers = artifacts.load_arrays(self.path, "buffers")
+        return set_values(build_instrument(self.profile), {**values, **buffers})
 
     def space(self) -> ThetaSpace:
         """The θ-space of the fit."""
@@ -240,6 +257,10 @@ class Run:
 def open_run(run_dir: str | Path) -> Run:
     """Open a run directory that `save_fit` wrote.
 
+    Parameters
+    ----------
+    run_dir : str or Path
+
     Raises
     ------
     CorruptArtifact, SchemaError
@@ -254,7 +275,3 @@ def open_run(run_dir: str | Path) -> Run:
         raise artifacts.SchemaError(f"{path / 'meta.json'}: expected the record of a fit, which lacks {what}.")
     profile = Profile(stored["name"], stored["system"], stored["values"], {}, frozenset(), stored["edits"])
     return Run(path, meta, summary, profile)
-
-
-def _with_values(model: Instrument, values: Mapping[str, Any]) -> Instrument:
-    return set_values(model, values)

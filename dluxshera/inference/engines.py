@@ -80,9 +80,26 @@ class AbstractEngine(eqx.Module):
         """State after one try, taken or not."""
 
 
+def positive_number(default: float | None):
+    """Field of an engine: a number above zero, as an array so that another value compiles nothing anew."""
+    return eqx.field(converter=_as_number, default=default)
+
+
+def _as_number(value: Any) -> Float[Array, ""] | None:
+    return None if value is None else jnp.asarray(value, float)
+
+
+def check_positive(name: str, value: Float[Array, ""] | None) -> None:
+    """Raise ValueError unless the number is above zero; absent and traced ones pass."""
+    if value is None or isinstance(value, jax.core.Tracer):
+        return
+    if value.shape != () or not 0 < float(value) < jnp.inf:
+        raise ValueError(f"Expected {name} above zero, got {value}.")
+
+
 def check_max_steps(max_steps: int) -> None:
     """Raise ValueError unless the step limit is a positive whole number."""
-    if not isinstance(max_steps, int) or max_steps < 1:
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
         raise ValueError(f"Expected max_steps of 1 or more, got {max_steps!r}.")
 
 

@@ -93,7 +93,14 @@ class Identifiability(NamedTuple):
 
 
 def identifiability(information: Float[Array, "D D"], labels: tuple[str, ...]) -> Identifiability:
-    """Name dead parameters and degenerate combinations of an information matrix (D, D)."""
+    """Name dead parameters and degenerate combinations.
+
+    Parameters
+    ----------
+    information : Array (D, D)
+    labels : tuple of str (D,)
+        Names of the elements of θ.
+    """
     diagonal = np.diagonal(np.asarray(information))
     alive = np.flatnonzero(diagonal > 0)
     dead = tuple(label for label, value in zip(labels, diagonal, strict=True) if not value > 0)

@@ -202,7 +202,7 @@ def _solution(engine, objective, states, result, report, seconds) -> Solution:
         stats={
             "steps": len(states) - 1,
             "seconds": seconds,
-            **_goodness(objective, best.theta, float(best.loss), spread),
+            **_goodness(objective, best, spread),
         },
         objective=objective,
         state=states[-1],
@@ -215,16 +215,17 @@ def _residuals(objective: Objective, theta: Float[Array, " D"]) -> Float[Array, 
     return objective.residuals(theta)
 
 
-def _goodness(objective, theta, loss: float, covariance_of_theta) -> dict[str, Any]:
+def _goodness(objective: Objective, best: EngineState, covariance_of_theta: Float[Array, "D D"]) -> dict[str, Any]:
     """Loss, chi-square, and the parameters within a standard deviation of a bound."""
+    theta = best.theta
     chi_square = float(jnp.sum(_residuals(objective, theta) ** 2))
     freedom = int(jnp.sum(objective.mask)) - theta.shape[0]
     space = objective.space
     physical, (lower, upper) = np.asarray(space.physical(theta)), map(np.asarray, space.bounds)
     sigma = np.asarray(space.jacobian_diag(theta)) * np.sqrt(np.diagonal(np.asarray(covariance_of_theta)))
-    touching = (physical - lower < sigma) | (upper - physical < sigma)
+    touching = np.isfinite(sigma) & ((physical - lower < sigma) | (upper - physical < sigma))
     return {
-        "loss": loss,
+        "loss": float(best.loss),
         "chi_square": chi_square,
         "degrees_of_freedom": freedom,
         "reduced_chi_square": chi_square / freedom if freedom > 0 else np.nan,

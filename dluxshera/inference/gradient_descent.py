@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .engines import MOST_REJECTIONS, AbstractEngine, EngineState, check_max_steps, initial_state
+from .engines import (
+    MOST_REJECTIONS,
+    AbstractEngine,
+    EngineState,
+    check_max_steps,
+    check_positive,
+    initial_state,
+    positive_number,
+)
 
 
 class SimpleGD(AbstractEngine):
@@ -24,15 +32,13 @@ class SimpleGD(AbstractEngine):
     """
 
     max_steps: int = eqx.field(static=True, default=500)
-    learning_rate: float | int | None = None
-    tolerance: float | int = 1e-8
+    learning_rate: Float[Array, ""] | None = positive_number(None)
+    tolerance: Float[Array, ""] = positive_number(1e-8)
 
     def __check_init__(self):
         check_max_steps(self.max_steps)
-        if not self.tolerance > 0:
-            raise ValueError(f"Expected tolerance above zero, got {self.tolerance}.")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ValueError(f"Expected learning_rate above zero, got {self.learning_rate}.")
+        check_positive("tolerance", self.tolerance)
+        check_positive("learning_rate", self.learning_rate)
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:
         """Rate and gradient are found by the first step."""
@@ -64,6 +70,6 @@ class SimpleGD(AbstractEngine):
 
     def _rate(self, objective: Any, theta: Float[Array, " D"]) -> Float[Array, ""]:
         if self.learning_rate is not None:
-            return jnp.asarray(self.learning_rate, theta.dtype)
+            return self.learning_rate.astype(theta.dtype)
         expansion = objective.expansion(theta)
         return 1 / jnp.linalg.eigvalsh(expansion.information + expansion.prior_information)[-1]

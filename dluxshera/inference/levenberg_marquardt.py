@@ -9,7 +9,14 @@ import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Bool, Float
 
-from .engines import AbstractEngine, EngineState, check_max_steps, initial_state
+from .engines import (
+    AbstractEngine,
+    EngineState,
+    check_max_steps,
+    check_positive,
+    initial_state,
+    positive_number,
+)
 from .fisher import scaled_spectrum
 
 
@@ -40,18 +47,18 @@ class LevenbergMarquardt(AbstractEngine):
     """
 
     max_steps: int = eqx.field(static=True, default=50)
-    tolerance: float | int = 1e-4
-    damping: float | int = 1e-6
+    tolerance: Float[Array, ""] = positive_number(1e-4)
+    damping: Float[Array, ""] = positive_number(1e-6)
 
     def __check_init__(self):
         check_max_steps(self.max_steps)
-        if not (self.tolerance > 0 and self.damping > 0):
-            raise ValueError(f"Expected tolerance and damping above zero, got {self.tolerance} and {self.damping}.")
+        check_positive("tolerance", self.tolerance)
+        check_positive("damping", self.damping)
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:
         """No whitening yet: the first step moves nowhere and finds it."""
         blank = jnp.zeros((theta.shape[0],) * 2, theta.dtype)
-        memory = _Memory(blank, jnp.asarray(1 / self.damping, theta.dtype), jnp.zeros_like(theta), blank)
+        memory = _Memory(blank, (1 / self.damping).astype(theta.dtype), jnp.zeros_like(theta), blank)
         return initial_state(theta, blank, memory)
 
     def step(self, objective: Any, state: EngineState) -> EngineState:

@@ -8,6 +8,8 @@ from ..params import replace_paths, set_values
 from .instrument import Instrument
 from .observation import Observation
 
+LEAST_FLUX = 1e-3  # of the brighter star: less is no second star
+LEAST_LIKENESS = 0.6
 _ROUNDS = 5  # each star is located again with the other one taken out
 
 
@@ -44,8 +46,12 @@ def guess(model: Instrument, observation: Observation) -> Guess:
     signal = np.asarray(observation.image) / float(observation.exposures) - _floor(model)
     signal = np.where(np.asarray(observation.mask), signal, 0.0)
     positions, fluxes = _two_stars(signal, star)
-    if not (fluxes > 0).all():
-        raise ValueError("No two stars found in the image. Give a start with --set binary.separation_as=... instead.")
+    likeness = _likeness(signal, star, positions, fluxes)
+    if not (fluxes > LEAST_FLUX * fluxes.max()).all() or likeness < LEAST_LIKENESS:
+        raise ValueError(
+            f"No two stars like the model's found in the image (correlation {likeness:.2f}). Start from values of "
+            "your own, such as binary.separation_as, or use another profile or a larger image."
+        )
     order = np.argsort(-fluxes if float(model.binary.contrast) >= 1 else fluxes)
     return _as_binary(model, positions[order], fluxes[order])
 
@@ -83,6 +89,16 @@ def _two_stars(signal: np.ndarray, star: np.ndarray) -> tuple[np.ndarray, np.nda
     return positions, fluxes
 
 
+def _likeness(signal: np.ndarray, star: np.ndarray, positions: np.ndarray, fluxes: np.ndarray) -> float:
+    """Correlation of the image with the two stars found in it."""
+    size = 2 * len(signal)
+    shape = np.fft.rfft2(star, (size, size))
+    found = sum(
+        f * np.fft.irfft2(shape * _shift(size, p), (size, size)) for p, f in zip(positions, fluxes, strict=True)
+    )
+    return float(np.corrcoef(signal.ravel(), found[: len(signal), : len(signal)].ravel())[0, 1])
+
+
 def _shift(size: int, position: np.ndarray) -> np.ndarray:
     x, y = position
     return np.exp(-2j * np.pi * (np.fft.fftfreq(size)[:, None] * y + np.fft.rfftfreq(size)[None, :] * x))
@@ -102,7 +118,7 @@ def _as_binary(model: Instrument, positions: np.ndarray, fluxes: np.ndarray) -> 
     (x, y), difference = positions.mean(axis=0), positions[0] - positions[1]
     scale, separation = float(model.plate_scale_as), float(np.hypot(*difference))
     if separation < 1:
-        raise ValueError("The two stars of the image are less than a pixel apart. Give a start with --set instead.")
+        raise ValueError("The two stars of the image are less than a pixel apart. Start from values of your own.")
     return Guess(
         x_position_as=x * scale,
         y_position_as=y * scale,

@@ -18,9 +18,9 @@ class FourPlaneTelescope(AbstractTelescope):
     """Two mirrors and a relay; the relay is a mirror or lens behind M2, before or after the focus of the two.
 
     A neutral relay (power zero, no aberration, wider than the beam) leaves the three-plane telescope's image,
-    whatever its separation. The detector sits at the paraxial focus of the current geometry, moved by
-    `focus_shift`. After the focus of the mirrors the relay's magnification is negative, and a positive relay
-    that forms a real image there turns it: the focal length is negative.
+    whatever its separation, to what the grid resolves. The detector sits at the paraxial focus of the current
+    geometry, moved by `focus_shift`. Behind the focus of the mirrors the relay's magnification is negative, and
+    where it forms a real image that is inverted: the focal length is negative.
 
     Raises
     ------
@@ -48,7 +48,8 @@ class FourPlaneTelescope(AbstractTelescope):
         lengths = (*mirrors, self.plane_separation, self.relay.separation)
         if any(is_traced(v) or not isinstance(v, jax.Array) or v.shape for v in lengths):
             return  # nothing to judge yet, or a field that is refused elsewhere
-        _refuse_focus(self._marginal_ray(), self.plane_separation, self.relay.separation)
+        with jax.ensure_compile_time_eval():  # numbers, even where a compiled function builds the telescope
+            _refuse_focus(self._marginal_ray(), self.plane_separation, self.relay.separation)
 
     def _marginal_ray(self) -> MarginalRay:
         powers = (1 / self.m1.focal_length, 1 / self.m2.focal_length, self.relay.power)

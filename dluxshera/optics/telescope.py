@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from ..params import Model
-from .mirrors import EntrancePupil, PrimaryMirror, SecondaryMirror
+from .mirrors import EntrancePupil, PrimaryMirror, Relay, SecondaryMirror
 from .phasor import phasor
 from .propagation import Lattice, band_spectrum, focal_field, taper, transfer_function
 
@@ -38,7 +38,7 @@ class Surface(NamedTuple):
 
     distance: Float[Array, ""]
     height: Float[Array, ""]
-    mirror: SecondaryMirror
+    mirror: SecondaryMirror | Relay
 
 
 class Focus(NamedTuple):
@@ -75,7 +75,7 @@ class AbstractTelescope(Model):
 
     @abc.abstractmethod
     def with_focal_length(self, value: Float[Array, ""]) -> "AbstractTelescope":
-        """The telescope whose focal length (metres) is `value`, solved for the primitive of `focal_length_primitive`."""
+        """The telescope with focal length `value` (metres), solved for its `focal_length_primitive`."""
 
     @property
     @abc.abstractmethod

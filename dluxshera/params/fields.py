@@ -76,9 +76,10 @@ def buffer(doc: str, *, unit: str = "", default: Any = REQUIRED, optional: bool 
 
 
 def static(doc: str, *, default: Any = REQUIRED, converter: Callable | None = None) -> Any:
-    """Declare a structural choice: an int, str, bool, enum, frozen record, or a tuple of those.
+    """Declare a structural choice, described by `doc`: an int, str, bool, enum, frozen record, or a tuple of those.
 
-    Lists and arrays become tuples (after `converter`), so that the tree structure can be hashed.
+    Without a `default` it must be given. Lists and arrays become tuples (after `converter`), so that the tree
+    structure can be hashed.
     """
     spec = ParamSpec(doc=doc, default=default)
     convert = as_static if converter is None else (lambda value: as_static(converter(value)))

@@ -58,10 +58,21 @@ def validate(model: Any) -> Any:
     ParameterError
         One message that lists every problem by path.
     """
-    problems = list(model_problems(model))
+    problems = list(model_problems(model)) or list(_construction_problems(model))
     if problems:
         raise ParameterError("Expected a valid model, got:\n  " + "\n  ".join(problems))
     return model
+
+
+def _construction_problems(model: Any) -> Iterator[str]:
+    """What a class checks when it is built, relations between values above all, checked again after an edit."""
+    for node in (model, *(place.value for place in walk(model) if place.kind == "node")):
+        for base in type(node).__mro__:
+            if "__check_init__" in vars(base):
+                try:
+                    vars(base)["__check_init__"](node)
+                except ValueError as error:
+                    yield str(error)
 
 
 def model_problems(model: Any) -> Iterator[str]:

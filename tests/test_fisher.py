@@ -150,6 +150,7 @@ def test_a_prior_resolves_what_the_data_do_not(start):
     assert float(solution.sigma("throughput")) == pytest.approx(0.01, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_without_a_diffractive_pupil_focus_is_dead_at_zero():
     model = tiny("shera_flight_two_plane", optics__diffractive_pupil="none")
     space = ds.ThetaSpace(model, ["binary.separation_as", "optics.m1.zernike_coeffs_nm[Z4]"])

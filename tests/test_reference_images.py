@@ -65,23 +65,34 @@ def test_derived_quantities_agree(name):
     np.testing.assert_allclose(model.binary.raw_fluxes, derived["raw_fluxes"], rtol=1e-12)
 
 
-def most_bias(name):
-    """In sigma: the interpolated Zernikes of the reference's M2 show where little else does."""
-    return 1.0 if name in ("flight_m1m2_pup256_psf128", "testbed_m1m2_pup128_psf64") else 0.1
+BINARY = [path for path in PARAMETERS if path.startswith("binary")]
+
+
+def most_bias(name, free):
+    """In sigma.
+
+    The simulator of these images brings M2's field back to the pupil and cuts it off at the pupil's width, which takes
+    away the light that M2's aberrations scatter outwards; nothing in the telescope does. With aberrations and
+    plate scale free too that shows in the two files named here, on any grid and with M2's Zernikes interpolated as well.
+    """
+    cut_off = ("flight_m1m2_pup256_psf128", "testbed_m1m2_pup128_psf64")
+    return 1.0 if name in cut_off and len(free) > len(BINARY) else 0.1
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("free", [BINARY, PARAMETERS], ids=["binary", "all"])
 @pytest.mark.parametrize("name", [name for name in FILES if "m2big" not in name])
-def test_the_difference_hardly_moves_the_separation(name):
-    """|F^-1 J^T W dm| against sigma, 30 minutes of photons, all 23 parameters free."""
+def test_the_difference_hardly_moves_the_separation(name, free):
+    """|F^-1 J^T W dm| against sigma, 30 minutes of photons."""
     model, reference = reference_model(f"{name}.npz"), EXPOSURES * reference_image(name).ravel()
     space = ds.ThetaSpace(model, PARAMETERS)
     image, slopes = (np.asarray(array) for array in image_and_slopes(model, space, space.pack(model)))
-    jacobian = EXPOSURES * slopes.reshape(space.dim, -1)
+    moved = [i for i, label in enumerate(space.labels) if label.partition("[")[0] in ds.ThetaSpace(model, free).names]
+    jacobian = EXPOSURES * slopes.reshape(space.dim, -1)[moved]
     covariance = np.linalg.inv((jacobian / reference) @ jacobian.T)
     bias = covariance @ ((jacobian / reference) @ (EXPOSURES * image.ravel() - reference))
-    index = space.labels.index("binary.separation_as")
-    assert abs(bias[index]) < most_bias(name) * np.sqrt(covariance[index, index])
+    index = [space.labels[i] for i in moved].index("binary.separation_as")
+    assert abs(bias[index]) < most_bias(name, free) * np.sqrt(covariance[index, index])
 
 
 def test_orientation_is_that_of_the_reference():

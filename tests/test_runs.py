@@ -110,6 +110,7 @@ def test_priors_come_back(saved, tmp_path):
     assert row["sigma"] < row["cramer_rao"]
 
 
+@pytest.mark.slow
 def test_the_likelihood_and_its_variance_come_back(saved, tmp_path, likelihood="gaussian"):
     _, _, start, truth, plain, profile = saved
     observation = ds.Observation(plain.image, truth.model())
@@ -120,6 +121,7 @@ def test_the_likelihood_and_its_variance_come_back(saved, tmp_path, likelihood="
     assert float(objective.loss(solution.theta)) == float(solution.objective.loss(solution.theta))
 
 
+@pytest.mark.slow
 def test_arrays_of_a_profile_come_back(saved, tmp_path):
     observation = saved[4]
     response = np.random.default_rng(1).uniform(0.95, 1.05, (16, 16))
@@ -133,6 +135,7 @@ def test_arrays_of_a_profile_come_back(saved, tmp_path):
     np.testing.assert_array_equal(found.model(), solution.model.model())
 
 
+@pytest.mark.slow
 def test_a_buffer_that_the_profile_does_not_have_is_not_lost_in_silence(saved, tmp_path):
     """A mask handed in by `tree_at` is in no profile: the run must hold it, or be refused."""
     _, _, start, _, observation, profile = saved

@@ -75,7 +75,7 @@ def test_mirroring_in_the_rows_tells_cosine_from_sine(index):
     np.testing.assert_allclose(values[::-1], (-1 if noll_to_nm(index)[1] < 0 else 1) * values, atol=1e-12)
 
 
-@pytest.mark.parametrize("index", ALL)
+@pytest.mark.parametrize("index", [1, 2, 4, 7, 11, 36])
 def test_the_gradient_is_that_of_finite_differences_at_the_centre_too(index):
     height = lambda x, y: one(index, x[None], y[None])[0, 0]  # noqa: E731
     for x, y in ((0.0, 0.0), (0.3, -0.4)):

@@ -73,7 +73,7 @@ def most_bias(name, free):
 
     The simulator of these images brings M2's field back to the pupil and cuts it off at the pupil's width, which takes
     away the light that M2's aberrations scatter outwards; nothing in the telescope does. With aberrations and
-    plate scale free too that shows in the two files named here, on any grid and with M2's Zernikes interpolated as well.
+    plate scale free too that shows in the two files named here, on any grid, with M2's Zernikes interpolated or not.
     """
     cut_off = ("flight_m1m2_pup256_psf128", "testbed_m1m2_pup128_psf64")
     return 1.0 if name in cut_off and len(free) > len(BINARY) else 0.1

@@ -9,7 +9,7 @@ from typing import Any
 from .inference._artifact_json import encode_json
 from .inference.format_values import format_table
 
-TABLE_WIDTH = 130
+TABLE_WIDTH = 150
 
 
 class Console:

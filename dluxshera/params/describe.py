@@ -38,8 +38,8 @@ class Description:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head = _html_row("th", COLUMNS)
-        body = "".join(_html_row("td", _cells(row)) for row in self.rows)
+        head = _html_row("th", ("symbol", *COLUMNS))
+        body = "".join(_html_row("td", (_symbol(row), *_cells(row))) for row in self.rows)
         caption = f"<caption>{html.escape(self.title)}</caption>"
         return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table>"
 
@@ -97,6 +97,11 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     prior = "" if row["prior"] is None else _prior_text(row["prior"])
     doc = f"{row['doc']} (derived)" if row["kind"] == "derived" else row["doc"]
     return row["path"], value_text(row["value"]), row["unit"], bounds, prior, doc
+
+
+def _symbol(row: dict[str, Any]) -> str:
+    """The symbol as LaTeX, which notebooks typeset."""
+    return f"${row['symbol']}$" if row["symbol"] else ""
 
 
 def _prior_text(prior: Any) -> str:

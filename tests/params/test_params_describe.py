@@ -56,6 +56,7 @@ def test_html_is_escaped():
     html = describe(two_mirror_instrument())._repr_html_()
     assert html.startswith("<table>") and html.count("<tr>") == 14
     assert "The mirror&#x27;s focal length" in html
+    assert "<th>symbol</th>" in html and "<td>$f$</td>" in html
 
 
 def test_rich_table():

@@ -5,5 +5,59 @@ import os
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax
+import pytest
 
 jax.config.update("jax_enable_x64", True)
+
+# What the fixtures need is imported inside them: the package must not be loaded before it is type-checked.
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """File of a simulated observation of the tiny instrument."""
+    from command_line import EXPOSURES, settings
+
+    from dluxshera.cli import main
+
+    path = tmp_path_factory.mktemp("image") / "star.fits"
+    assert main(["simulate", "shera_flight", *settings(), "--exposures", str(EXPOSURES), "-o", str(path)]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory, image):
+    """Directory of a run of the binary's six parameters on that file."""
+    from command_line import settings
+
+    from dluxshera.cli import main
+
+    path = tmp_path_factory.mktemp("fitted") / "run"
+    options = ["--profile", "shera_flight", *settings(), "--free", "binary.*"]
+    assert main(["fit", str(image), *options, "-o", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def counts(image):
+    """Electrons of that file."""
+    import numpy as np
+    from astropy.io import fits
+
+    with fits.open(image) as hdus:
+        return np.array(hdus[0].data, float)
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Tiny three-plane telescope with aberrations."""
+    from tiny import ABERRATED, tiny
+
+    return tiny(**{key.replace(".", "__"): value for key, value in ABERRATED.items()})
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Tiny two-plane telescope with the same aberrations of M1."""
+    from tiny import ABERRATED, tiny
+
+    return tiny("shera_flight_two_plane", optics__m1__zernike_coeffs_nm=ABERRATED["optics.m1.zernike_coeffs_nm"])

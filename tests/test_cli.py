@@ -17,7 +17,6 @@ from command_line import EXPOSURES, TINY, everything_in, run, settings, write_fi
 
 import dluxshera as ds
 from dluxshera._console import Console
-from dluxshera.cli import main
 from dluxshera.inference.run_artifacts import load_meta, load_summary, load_trace, verify
 from dluxshera.instrument.guess import guess, with_guess
 from dluxshera.params import parameter_paths
@@ -35,29 +34,6 @@ def cli(capsys, tmp_path, monkeypatch):
     """Run a command in an empty folder; `.code`, `.out`, `.err`, `.json` of it."""
     monkeypatch.chdir(tmp_path)
     return lambda *argv: run(capsys, *argv)
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory):
-    """A simulated observation of the tiny instrument."""
-    path = tmp_path_factory.mktemp("image") / "star.fits"
-    assert main(["simulate", "shera_flight", *settings(), "--exposures", str(EXPOSURES), "-o", str(path)]) == 0
-    return path
-
-
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory, image):
-    """A run of the binary's six parameters."""
-    path = tmp_path_factory.mktemp("fitted") / "run"
-    assert main(["fit", str(image), *PROFILE, *settings(), *FREE, "-o", str(path)]) == 0
-    return path
-
-
-@pytest.fixture
-def counts(image):
-    """Electrons of the observation."""
-    with fits.open(image) as hdus:
-        return np.array(hdus[0].data, float)
 
 
 def estimates(result):

@@ -8,38 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.io import fits
 from command_line import EXPOSURES, everything_in, run, settings, write_fits
 
-from dluxshera.cli import main
 from dluxshera.inference import run_artifacts as artifacts
 
 PROFILE = ("--profile", "shera_flight")
 FREE = ("--free", "binary.*")
 ELECTRONS = {"BUNIT": "electron", "NEXP": EXPOSURES}
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory):
-    """A simulated observation of the tiny instrument."""
-    path = tmp_path_factory.mktemp("image") / "star.fits"
-    assert main(["simulate", "shera_flight", *settings(), "--exposures", str(EXPOSURES), "-o", str(path)]) == 0
-    return path
-
-
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory, image):
-    """A run of the binary's six parameters."""
-    path = tmp_path_factory.mktemp("fitted") / "run"
-    assert main(["fit", str(image), *PROFILE, *settings(), *FREE, "-o", str(path)]) == 0
-    return path
-
-
-@pytest.fixture
-def counts(image):
-    """Electrons of the observation."""
-    with fits.open(image) as hdus:
-        return np.array(hdus[0].data, float)
 
 
 @pytest.fixture

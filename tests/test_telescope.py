@@ -9,23 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import j1
-from tiny import ABERRATED, edit, intensity, one_star, relative, tiny, whole_plane, without_step
+from tiny import ABERRATED, ARCSEC, CLEAR, edit, intensity, one_star, relative, tiny, whole_plane, without_step
 
 import dluxshera as ds
 from dluxshera.params import replace_paths
-
-ARCSEC = np.pi / (180 * 3600)
-CLEAR = {"optics__diffractive_pupil": "none", "optics__aperture": {"secondary_ratio": 0.0, "strut_count": 0}}
-
-
-@pytest.fixture(scope="module")
-def three():
-    return tiny(**{key.replace(".", "__"): value for key, value in ABERRATED.items()})
-
-
-@pytest.fixture(scope="module")
-def two():
-    return tiny("shera_flight_two_plane", optics__m1__zernike_coeffs_nm=ABERRATED["optics.m1.zernike_coeffs_nm"])
 
 
 def with_grid(model, **sizes):

@@ -35,6 +35,8 @@ ABERRATED = {
     "optics.m1.zernike_coeffs_nm": [4.0, -3.0, 2.5, -2.0, 3.0, -1.5, 1.0, -2.5],
     "optics.m2.zernike_coeffs_nm": [-2.0, 3.0, -4.0, 1.5, -3.5, 2.0, -1.0, 2.5],
 }
+ARCSEC = np.pi / (180 * 3600)
+CLEAR = {"optics__diffractive_pupil": "none", "optics__aperture": {"secondary_ratio": 0.0, "strut_count": 0}}
 PARAMETERS = ["binary.*", "optics.m1.zernike_coeffs_nm", "optics.m2.zernike_coeffs_nm", "plate_scale_as"]
 
 

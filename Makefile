@@ -3,13 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= ../shared/data/psf_reference
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test mutations lint docs bench clean
 
 demo: .venv/installed
 	$(BIN)/dluxshera demo
 
+# Compiled functions are kept between tests, their workers and runs.
+test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.pytest_cache/jax
+test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0.1
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --float32
+
+mutations: .venv/installed
+	$(BIN)/python tests/mutation_check.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -45,8 +45,10 @@ class Commands:
 def building() -> argparse.ArgumentParser:
     """Options of commands that build a model."""
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override of the profile")
+    options.add_argument("--set", action="append", default=[], metavar="PATH=VALUE",
+                         help="override, with or without a unit: detector.pixel_pitch=4.6um")  # fmt: skip
     options.add_argument("--config", type=Path, metavar="FILE.yaml", help="keys: profile, overrides, theta, engine")
+    options.add_argument("--target", metavar="NAME", help='a binary star, for example "61 Cyg"')
     options.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of the noise (default 0)")
     return options
 
@@ -74,7 +76,7 @@ def profile_of(arguments: argparse.Namespace, extra: dict[str, Any] | None = Non
     """The profile that the options name: config file, then command line; `extra` gives way to both."""
     from .config.settings import read_settings
 
-    return read_settings(getattr(arguments, "profile", None), arguments.config, arguments.set, extra)
+    return read_settings(getattr(arguments, "profile", None), arguments.config, arguments.set, extra, arguments.target)
 
 
 def check_output(path: Path, overwrite: bool) -> None:
@@ -91,6 +93,21 @@ def check_run(run_dir: Path, overwrite: bool) -> None:
     check_output(run_dir, overwrite or empty)
     if run_dir.exists() and not (empty or (run_dir / "MANIFEST.json").is_file()):
         raise ValueError(f"{run_dir}: exists and is not a run directory. Choose another name.")
+
+
+def write_npz(path: Path, arrays: dict[str, Any]) -> None:
+    """Write arrays by name to a file, whole or not at all."""
+    import os
+
+    import numpy as np
+
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(draft, "wb") as stream:
+            np.savez(stream, **arrays)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 class stop_on_signal:  # noqa: N801 - a context manager, used like a function

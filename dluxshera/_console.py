@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .inference._artifact_json import encode_json
@@ -40,6 +40,10 @@ class Console:
         else:
             self.out.print(show())
 
+    def document(self, data: Any) -> None:
+        """Data that is JSON in any case."""
+        sys.stdout.write(encode_json(data, "result").decode())
+
     def show_warning(self, message, category, filename, lineno, file=None, line=None) -> None:
         """One line for a warning, in place of Python's two with a file name."""
         self.warn(str(message))
@@ -69,15 +73,41 @@ class Console:
 
             yield on_step
 
+    @contextlib.contextmanager
+    def epochs(self, seconds: float | None, epochs: int | None) -> Iterator[Callable[[Any], None]]:
+        """Give an `on_epoch` for a reconstruction that shows epochs, seconds, deviance and loss."""
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(
+            *columns, console=self.err, disable=self.quiet or not self.err.is_terminal, transient=True
+        ) as bar:
+            task = bar.add_task("compiling")
+
+            def on_epoch(progress: Any) -> None:
+                history = progress.history
+                spent, done = history["seconds"][-1], len(history["loss"]) - 1
+                limit = f"{spent:.0f}/{seconds:g} s" if seconds is not None else f"{done}/{epochs} epochs"
+                text = f"{limit}  epoch {done}  deviance {history['deviance'][-1]:.4f}"
+                bar.update(task, description=text)
+
+            yield on_epoch
+
 
 def parameter_table(rows: list[dict[str, Any]]) -> Any:
     """Rich table of a fit: estimate, sigma, Cramér-Rao bound, start and, where known, truth and pull."""
+    header, *body = format_table(rows)
+    return plain_table(header, body)
+
+
+def plain_table(header: Sequence[str], body: Sequence[Sequence[str]], title: str | None = None) -> Any:
+    """Rich table without rules: words to the left, numbers to the right."""
     from rich.table import Table
 
-    header, *body = format_table(rows)
-    table = Table(box=None, pad_edge=False)
-    for head in header:
-        table.add_column(head, justify="left" if head in ("parameter", "unit") else "right", no_wrap=True)
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    for i, head in enumerate(header):
+        words = i == 0 or head in ("unit", "kind")
+        table.add_column(head, justify="left" if words else "right", no_wrap=True)
     for cells in body:
         table.add_row(*cells)
     return table

@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .config.runs import Run, open_run
+from .config.scan_runs import is_scan_run
 from .inference import run_artifacts as artifacts
+from .inference.fisher import parameter_covariance
 
 PAGE = "report.html"
 
@@ -21,17 +25,27 @@ def write_report(run_dir: str | Path) -> Path:
     CorruptArtifact, SchemaError
         Naming the file of the run that cannot be used.
     """
-    from .plotting.report import fit_report
-
-    run = open_run(run_dir)
-    page = run.path / PAGE
+    path = Path(run_dir)
+    page, text = path / PAGE, _scan_page(path) if is_scan_run(path) else _fit_page(path)
     draft = page.with_name(f".{PAGE}.{os.getpid()}.tmp")
     try:
-        draft.write_text(fit_report(_context(run)), encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
         os.replace(draft, page)
     finally:
         draft.unlink(missing_ok=True)
     return page
+
+
+def _scan_page(run_dir: Path) -> str:
+    from ._scan_report import scan_report
+
+    return scan_report(run_dir)
+
+
+def _fit_page(run_dir: Path) -> str:
+    from .plotting.report import fit_report
+
+    return fit_report(_context(open_run(run_dir)))
 
 
 def _context(run: Run) -> Any:
@@ -42,23 +56,27 @@ def _context(run: Run) -> Any:
     theta = artifacts.load_checkpoint(run.path, "best")["theta"]
     expected, residuals = eqx.filter_jit(lambda o, t: (o.expected(t), o.residuals(t)))(objective, theta)
     curvature, trace = artifacts.load_arrays(run.path, "curvature"), run.trace()
+    back = np.asarray(jax.jacfwd(space.encode)(space.decode(theta)))
     return FitReport(
         title=f"Fit of {run.profile.name}",
         run_id=run.summary["run_id"],
         status=run.summary["status"],
         summary=run.summary,
         rows=run.summary["parameters"],
+        derived=run.summary.get("derived", ()),
         image=np.asarray(observation.image),
         model=np.asarray(expected),
         residuals=np.asarray(residuals),
         mask=np.asarray(observation.mask),
         plate_scale_as=float(run.model().plate_scale_as),
         loss=trace["loss"],
-        values=np.stack([np.asarray(space.physical(row)) for row in trace["theta"]]),
-        labels=space.labels,
-        units=space.units,
-        information=curvature["information"],
-        covariance=curvature["covariance"],
+        values=np.stack([np.asarray(space.primitive.physical(row)) for row in space.decode(trace["theta"])]),
+        labels=space.primitive.labels,
+        units=space.primitive.units,
+        information=back.T @ curvature["information"] @ back,
+        covariance=np.asarray(
+            parameter_covariance(objective, jnp.asarray(theta), jnp.asarray(curvature["covariance"]))
+        ),
         settings=_settings(run.meta),
     )
 

@@ -1,4 +1,4 @@
-"""Shared test settings: double precision, a headless plot backend, small compiled fixtures."""
+"""Shared test settings: double or single precision, a headless plot backend, small compiled fixtures."""
 
 import os
 
@@ -7,7 +7,23 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import jax
 import pytest
 
-jax.config.update("jax_enable_x64", True)
+
+def pytest_addoption(parser):
+    parser.addoption("--float32", action="store_true", help="run the tests marked float32, in single precision")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "float32: holds in single precision too; `pytest --float32` runs only these")
+    jax.config.update("jax_enable_x64", not config.getoption("--float32"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """In single precision, leave out what is not marked for it."""
+    if config.getoption("--float32"):
+        left_out = [item for item in items if item.get_closest_marker("float32") is None]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.get_closest_marker("float32") is not None]
+
 
 # What the fixtures need is imported inside them: the package must not be loaded before it is type-checked.
 

@@ -62,6 +62,7 @@ def test_the_gaussian_loss_is_half_the_chi_square_of_the_residuals(model, space,
     assert float(loss(objective, theta)) == pytest.approx(0.5 * float(jnp.sum(residuals**2)), rel=1e-12)
 
 
+@pytest.mark.float32
 @pytest.mark.parametrize("likelihood", ["poisson", "gaussian", "gaussian_model"])
 def test_residuals_scatter_by_one_at_the_truth(likelihood, model, space, observation):
     residuals = np.asarray(ds.Objective(model, space, observation, likelihood).residuals(space.pack(model)))
@@ -81,6 +82,7 @@ def test_many_exposures_are_one_sum(model, space):
     assert float(loss(variance, theta)) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.float32
 @pytest.mark.parametrize("likelihood", ["poisson", "gaussian", "gaussian_model"])
 def test_masked_pixels_do_not_matter(likelihood, model, space, observation):
     theta = space.pack(model) + 0.002
@@ -95,6 +97,7 @@ def test_masked_pixels_do_not_matter(likelihood, model, space, observation):
             np.testing.assert_array_equal(other, first)
 
 
+@pytest.mark.float32
 @pytest.mark.parametrize("likelihood", ["poisson", "gaussian", "gaussian_model"])
 def test_an_observation_of_another_kind_may_have_holes(likelihood, model, space, observation):
     """Only `image`, `variance`, `mask` and `exposures` are asked for; what is masked may be NaN."""
@@ -120,6 +123,7 @@ def test_zero_and_negative_pixels_are_legal(model, space, observation):
     np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-2)
 
 
+@pytest.mark.float32
 def test_an_image_of_zeros_in_part_has_no_nan_anywhere(model, space, observation):
     dark = edit(model, {"log_flux": -4.0, "background": np.zeros((NPIX, NPIX))})
     theta = space.pack(dark)
@@ -157,11 +161,13 @@ def test_the_expansion_is_loss_gradient_and_information(model, observation):
     np.testing.assert_allclose(expansion.prior_information, expected, rtol=1e-9)
 
 
+@pytest.mark.float32
 def test_images_of_another_shape_are_refused(model, space):
     with pytest.raises(ValueError, match=r"shape \(12, 12\).*got \(15, 15\).*psf_npix"):
         ds.Objective(model, space, ds.Observation(np.ones((15, 15))))
 
 
+@pytest.mark.float32
 def test_the_gaussian_likelihood_needs_a_variance_above_zero(model, space, observation):
     with pytest.raises(ValueError, match="needs Observation.variance"):
         ds.Objective(model, space, ds.Observation(observation.image), "gaussian")
@@ -173,6 +179,7 @@ def test_the_gaussian_likelihood_needs_a_variance_above_zero(model, space, obser
     ds.Objective(model, space, ds.Observation(observation.image, variance, mask), "gaussian")
 
 
+@pytest.mark.float32
 def test_models_that_are_not_valid_are_refused_by_path(model, space, observation):
     for value, reason in ((9.9, "asarray"), (jnp.asarray(np.nan), "finite"), (jnp.asarray(-1.0), "-1")):
         broken = eqx.tree_at(lambda m: m.separation, model, value)
@@ -180,6 +187,7 @@ def test_models_that_are_not_valid_are_refused_by_path(model, space, observation
             ds.Objective(broken, space, observation)
 
 
+@pytest.mark.float32
 def test_what_the_model_does_not_move_stays_as_it_is(model, space, observation):
     objective = ds.Objective(model, space, observation)
     moved = objective.space.unpack(space.pack(model) + 0.1, objective.model)

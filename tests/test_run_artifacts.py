@@ -599,7 +599,7 @@ def test_declared_sizes_are_checked_before_reading(tmp_path, monkeypatch):
     bomb = npz_bytes(("loss.npy", npy_bytes(np.zeros(100_000))), compression=zipfile.ZIP_DEFLATED)
     monkeypatch.setattr(_artifact_npz, "MAX_BYTES", 100_000)
     check_refused(run, bomb, "limit of 100000")
-    monkeypatch.setattr(_artifact_npz, "_read_member", lambda *_: pytest.fail("read before the check"))
+    monkeypatch.setattr(_artifact_npz, "read_member", lambda *_: pytest.fail("read before the check"))
     with pytest.raises(CorruptArtifact, match="limit of 100000"):
         load_trace(run)
 

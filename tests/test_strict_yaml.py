@@ -77,6 +77,7 @@ REFUSED = {
     "core tag": ("a: !!float 3\n", "p:1: tags are not allowed"),
     "bomb": (BOMB, "p:"),
     "many values": ("a: [" + "1," * 30_000 + "]", "at most 20000 values"),
+    "many aliases": ("a: &x 1\nb: [" + "*x, " * 51 + "1]", "p:2: expected at most 50 aliases"),
     "circle": ("a: &x [*x]\n", "p:1: "),
     "deep": ("a: " + "[" * 5000 + "]" * 5000, "p:1: expected at most"),
     "list on top": ("- a\n- b\n", "keys and values at the top level"),

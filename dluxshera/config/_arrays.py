@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from ..params.units import slip_problem
 from .profile import Profile
+from .schema import schema_for
+from .schema_check import leaf_at
 from .strict_yaml import ConfigError
 
 Shape = tuple[int | str, ...]
@@ -25,12 +28,16 @@ def array(profile: Profile, path: str, shape: Shape, make: Callable[[], Any]) ->
     Raises
     ------
     ConfigError
-        If a file cannot be read, or the shape is not the expected one.
+        If a file cannot be read or is not in the declared unit, or the shape is not the expected one.
     """
     value, where = given(profile, path), f"{profile.origin(path)}: {path}"
     if value is None:
         return make()
-    value = _read_npy(value, where) if isinstance(value, str) else value
+    if isinstance(value, str):
+        value = _read_npy(value, where)
+        wrong = slip_problem(value, leaf_at(path, schema_for(profile.system)).spec)
+        if wrong:
+            raise ConfigError(f"{where}: {wrong}")
     if not _fits(np.shape(value), shape):
         expected = ", ".join(map(str, shape))
         raise ConfigError(f"{where}: expected shape ({expected}), got {np.shape(value)}.")

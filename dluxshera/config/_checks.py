@@ -1,24 +1,43 @@
-"""What is wrong with one value of a profile, in words: one small function for each kind of value."""
+"""What is wrong with one value of a profile, in words, and what may stand there as JSON schema."""
 
 import dataclasses
+import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..params import ParamSpec
 from ..params.checks import declared_dimensions, value_problem
 from ..params.fields import as_static, field_kind
 
 LARGEST_COUNT = 2**13  # of pixels, wavelengths, Noll indices; more is a slip, and the arrays would not fit
 
-Check = Callable[[Any], str | None]
+_ONE_WITH_UNIT = r"^(?!\s*[-+.0-9eE]*\s*$)\s*[-+.0-9]"
+_MANY_WITH_UNIT = r"^\s*\[[^\]]*\]\s*\S"
 
 
+class Check(NamedTuple):
+    """Says what is wrong with a value, or None; `json` is the same as JSON schema, where that can say it."""
+
+    problem: Callable[[Any], str | None]
+    json: dict[str, Any]
+
+    def __call__(self, value: Any) -> str | None:
+        return self.problem(value)
+
+
+def _described_by(json: dict[str, Any]) -> Callable[[Callable[[Any], str | None]], Check]:
+    return lambda problem: Check(problem, json)
+
+
+@_described_by({"type": "string"})
 def text(value: Any) -> str | None:
     """Any text."""
     return None if isinstance(value, str) else _expected("text", value)
 
 
+@_described_by({"type": "number"})
 def number(value: Any) -> str | None:
     """A finite number."""
     array = _numbers(value)
@@ -26,6 +45,7 @@ def number(value: Any) -> str | None:
     return None if fine else _expected("a number", value)
 
 
+@_described_by({"type": "array", "items": {"type": "number"}})
 def numbers(value: Any) -> str | None:
     """A list of finite numbers."""
     array = _numbers(value)
@@ -33,27 +53,17 @@ def numbers(value: Any) -> str | None:
     return None if fine else _expected("a list of numbers", value)
 
 
+@_described_by({"type": "array", "items": {"type": "string"}})
 def texts(value: Any) -> str | None:
     """A list of texts."""
     fine = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     return None if fine else _expected("a list of texts", value)
 
 
-def at_least(low: float, *, strictly: bool = False) -> Check:
-    """A number not below `low`, or above it."""
-
-    def check(value: Any) -> str | None:
-        wrong = number(value)
-        if wrong or value > low or (value == low and not strictly):
-            return wrong
-        return _expected(f"a number {'above' if strictly else 'of at least'} {low:g}", value)
-
-    return check
-
-
 def whole(low: int = 1) -> Check:
     """A whole number from `low` to `LARGEST_COUNT`."""
 
+    @_described_by({"type": "integer", "minimum": low, "maximum": LARGEST_COUNT})
     def check(value: Any) -> str | None:
         fine = _is_whole(value) and low <= value <= LARGEST_COUNT
         return None if fine else _expected(f"a whole number from {low} to {LARGEST_COUNT}", value)
@@ -61,11 +71,16 @@ def whole(low: int = 1) -> Check:
     return check
 
 
+@_described_by({"type": "integer", "minimum": 0})
 def seed(value: Any) -> str | None:
     """A seed of NumPy's generator."""
     return None if _is_whole(value) and value >= 0 else _expected("a whole number of at least 0", value)
 
 
+_NOLL = {"type": "integer", "minimum": 1, "maximum": LARGEST_COUNT}
+
+
+@_described_by({"type": "array", "items": _NOLL, "uniqueItems": True})
 def noll_indices(value: Any) -> str | None:
     """Distinct whole numbers of at least 1."""
     items = as_static(value)
@@ -74,6 +89,7 @@ def noll_indices(value: Any) -> str | None:
     return None if fine else _expected("a list of distinct whole numbers of at least 1", value)
 
 
+@_described_by({"anyOf": [{"type": "array"}, {"type": "string", "pattern": rf"\.npy$|{_MANY_WITH_UNIT}"}]})
 def array(value: Any) -> str | None:
     """An array of numbers, or the path of an .npy file with one."""
     if isinstance(value, str):
@@ -83,9 +99,11 @@ def array(value: Any) -> str | None:
 
 def or_word(word: str, check: Check) -> Check:
     """What `check` takes, or one word, such as `auto`; null counts as `none`."""
+    words = [word, None] if word == "none" else [word]
 
+    @_described_by({"anyOf": [{"enum": words}, check.json]})
     def checked(value: Any) -> str | None:
-        if (isinstance(value, str) and value == word) or (value is None and word == "none"):
+        if isinstance(value, str | None) and value in words:
             return None
         wrong = check(value)
         return wrong and wrong.replace("expected ", f"expected {word!r} or ", 1)
@@ -93,18 +111,28 @@ def or_word(word: str, check: Check) -> Check:
     return checked
 
 
-def one_of(words: tuple[str, ...]) -> Check:
-    """One of some words."""
-    what = f"one of {', '.join(words)}"
-    return lambda value: None if isinstance(value, str) and value in words else _expected(what, value)
+def one_of(choices: tuple[str | int, ...]) -> Check:
+    """One of some words or whole numbers."""
+
+    @_described_by({"enum": list(choices)})
+    def check(value: Any) -> str | None:
+        fine = isinstance(value, str | int) and not isinstance(value, bool) and value in choices
+        return None if fine else _expected(f"one of {', '.join(map(str, choices))}", value)
+
+    return check
 
 
+@_described_by({"type": ["number", "string", "boolean", "null"]})
 def scalar(value: Any) -> str | None:
     """One number, text or truth value."""
     fine = value is None or isinstance(value, str | bool) or number(value) is None
     return None if fine else _expected("a number, a text, true or false", value)
 
 
+_END = {"anyOf": [{"type": ["number", "null"]}, {"type": "string", "pattern": _ONE_WITH_UNIT}]}
+
+
+@_described_by({"type": "array", "items": _END, "minItems": 2, "maxItems": 2})
 def bounds(value: Any) -> str | None:
     """Two numbers, either of which may be null for an open side."""
     fine = isinstance(value, list | tuple) and len(value) == 2
@@ -116,22 +144,48 @@ def bounds(value: Any) -> str | None:
 
 def declared(field: dataclasses.Field) -> Check:
     """The check of a declared field: a parameter with its bounds, a buffer, or a structural choice."""
-    kind, spec = field_kind(field), field.metadata["spec"]
-    if kind == "buffer":
-        return or_word("none", array) if field.metadata["optional"] else array
+    kind, optional = field_kind(field), field.metadata["optional"]
     if kind == "static":
-        return noll_indices if field.type is not int else whole()
-    return parameter(spec, vector=bool(declared_dimensions(field)))
+        return structural(field.type)
+    check = array if kind == "buffer" else parameter(field.metadata["spec"], vector=bool(declared_dimensions(field)))
+    return or_word("none", check) if optional else check
 
 
-def parameter(spec: Any, vector: bool) -> Check:
-    """A number, or a list of them, inside the declared bounds."""
+def structural(annotation: Any) -> Check:
+    """The check of a structural choice, by its type: a count, one of some literals, text, or Noll indices."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return one_of(typing.get_args(annotation))
+    known = {int: whole(), str: text, bool: truth}
+    return known[annotation] if annotation in known else noll_indices
 
+
+@_described_by({"type": "boolean"})
+def truth(value: Any) -> str | None:
+    """True or false."""
+    return None if isinstance(value, bool) else _expected("true or false", value)
+
+
+def parameter(spec: ParamSpec, vector: bool = False) -> Check:
+    """A number, or a list of them, inside the declared bounds; in JSON also text with a unit."""
+    one = {"type": ["number", "string"], "pattern": _ONE_WITH_UNIT} | _limits(spec)
+    many = {"anyOf": [{"type": "array", "items": one}, {"type": "string", "pattern": _MANY_WITH_UNIT}]}
+
+    @_described_by(many if vector else one)
     def check(value: Any) -> str | None:
         wrong = numbers(value) if vector else number(value)
-        return wrong or _lower(value_problem(np.asarray(value, float), spec))
+        return wrong or lower_case(value_problem(np.asarray(value, float), spec))
 
     return check
+
+
+def lower_case(message: str | None) -> str | None:
+    """A message as the rest of a sentence: it begins small and has no full stop."""
+    return message and (message[0].lower() + message[1:]).removesuffix(".")
+
+
+def _limits(spec: ParamSpec) -> dict[str, float]:
+    ends = zip(("minimum", "maximum"), spec.bounds, strict=True)
+    return {name: bound for name, bound in ends if bound is not None}
 
 
 def _numbers(value: Any, kinds: str = "fiu") -> np.ndarray | None:
@@ -150,7 +204,3 @@ def _is_whole(value: Any) -> bool:
 def _expected(what: str, value: Any) -> str:
     shown = f"an array of shape {value.shape}" if getattr(value, "shape", ()) else f"{value!r:.80}"
     return f"expected {what}, got {shown}"
-
-
-def _lower(message: str | None) -> str | None:
-    return message and (message[0].lower() + message[1:]).removesuffix(".")

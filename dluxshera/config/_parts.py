@@ -8,24 +8,32 @@ import numpy as np
 from ..instrument.detector import Detector
 from ..instrument.instrument import Instrument
 from ..instrument.source import BinarySource
-from ..optics import AbstractTelescope, ApertureShape, diffractive_pupil_fraction, pupil_transmission
+from ..optics import AbstractTelescope, ApertureShape, Grating, diffractive_pupil_fraction, pupil_transmission
 from ..params import Model
 from ._arrays import array, given
 from .profile import Profile
 from .schema import SYSTEMS, parts_of
 from .strict_yaml import ConfigError
 
+_ABSENT = (None, "none")
+
 
 def draft_instrument(profile: Profile) -> Instrument:
     """The instrument with one wavelength, no random maps, and grids of one pixel where they are planned."""
     star = _declared(BinarySource, profile.values["binary"])
     star |= {"wavelengths_m": np.ones(1), "spectral_weights": np.ones(1)}
-    return Instrument(BinarySource(**star), _telescope(profile), _detector(profile))
+    return Instrument(BinarySource(**star), _telescope(profile), _detector(profile), _grating(profile))
 
 
 def _declared(cls: type[Model], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that a class declares itself."""
-    return {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+    """The values that a class declares itself; what may be absent and is stays out."""
+    known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+    return {name: value for name, value in known.items() if not (isinstance(value, str | None) and value in _ABSENT)}
+
+
+def _grating(profile: Profile) -> Grating | None:
+    values = given(profile, "grating")
+    return None if values is None else Grating(**_declared(Grating, values))
 
 
 def _detector(profile: Profile) -> Detector:
@@ -57,10 +65,10 @@ def _diffractive_pupil(profile: Profile) -> np.ndarray:
 def _mirror(profile: Profile, name: str, cls: type[Model]) -> Model:
     """A mirror, with zeros and the pupil mask where the profile gives no Zernike coefficients and no mask."""
     path, n = f"optics.{name}", profile.get("optics.pupil_npix")
-    map_path, mask_path = f"{path}.wavefront_error_m", f"{path}.transmission"
+    map_path = f"{path}.wavefront_error_m"
     made: dict[str, Any] = {"zernike_coeffs_nm": _coefficients(profile, path)}
     if "transmission" in cls.__dataclass_fields__:
-        made["transmission"] = array(profile, mask_path, (n, n), lambda: _pupil(profile))
+        made["transmission"] = pupil_mask(profile)
         made["wavefront_error_m"] = array(profile, map_path, (n, n), lambda: np.zeros((n, n)))
     else:
         made["wavefront_error_m"] = array(profile, map_path, ("q", "q"), lambda: None)
@@ -76,6 +84,12 @@ def _coefficients(profile: Profile, path: str) -> Any:
             f"{noll}, got {len(values)}."
         )
     return values
+
+
+def pupil_mask(profile: Profile) -> Any:
+    """Amplitude transmission (pupil_npix, pupil_npix) of the pupil: the one given, or that of the aperture."""
+    n = profile.get("optics.pupil_npix")
+    return array(profile, "optics.m1.transmission", (n, n), lambda: _pupil(profile))
 
 
 def _pupil(profile: Profile) -> np.ndarray:

@@ -13,22 +13,29 @@ from ..instrument.pixels import MARGIN_NPIX
 from ..optics import AbstractTelescope, SamplingWarning, plan_grid, power_law_map
 from ..optics.apertures import pixel_centres
 from ..params import Model, ParameterError, set_values
-from ..params.paths import derived_properties
+from ..params.aliases import solved_targets
+from ..params.elements import target as named_target
+from ..params.rebuild import Recipe
 from ._arrays import given
 from ._checks import LARGEST_COUNT
 from ._parts import draft_instrument
 from ._spectrum import spectrum
-from .profile import OVERRIDES, Profile, read_profile
+from .profile import OVERRIDES, Profile
+from .recipe import recipe_of
 from .schema import parts_of, schema_for
 from .schema_check import missing
 from .strict_yaml import ConfigError
+from .targets import field_problems, read_profile_of
 
 _ARCSEC = np.pi / (180 * 3600)
 _STAR_GUARD = 1.0 * _ARCSEC  # room for a fit to move the stars
 
 
 def load_profile(
-    name_or_path: str | os.PathLike, overrides: Mapping[str, Any] | None = None, seed: int | None = None
+    name_or_path: str | os.PathLike,
+    overrides: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    target: str | None = None,
 ) -> Instrument:
     """Build the instrument of a profile.
 
@@ -40,6 +47,8 @@ def load_profile(
         Values by dotted path, as for `read_profile`.
     seed : int, optional
         Seed of all random wavefront-error maps, in place of those of the profile.
+    target : str, optional
+        A binary star to look at, one of `target_names()`; overrides win over it.
 
     Returns
     -------
@@ -55,51 +64,74 @@ def load_profile(
     SamplingWarning
         Where a grid or the number of wavelengths is too small for the geometry.
     """
-    model = _assemble(read_profile(name_or_path, overrides), seed)
-    _warn_of_sampling(model)
+    profile = read_profile_of(name_or_path, overrides, target)
+    model = _assemble(profile, seed)
+    _warn_of_sampling(profile, model)
     return model
 
 
 def build_instrument(profile: Profile, seed: int | None = None) -> Instrument:
     """Build the instrument of a profile that has been read; otherwise as `load_profile`."""
     model = _assemble(profile, seed)
-    _warn_of_sampling(model)
+    _warn_of_sampling(profile, model)
     return model
 
 
-def _warn_of_sampling(model: Instrument) -> None:
-    for problem in model.sampling_problems():
+def _warn_of_sampling(profile: Profile, model: Instrument) -> None:
+    for problem in [*model.sampling_problems(), *field_problems(profile, model)]:
         warnings.warn(problem, SamplingWarning, stacklevel=3)
 
 
-def _assemble(profile: Profile, seed: int | None) -> Instrument:
+def _assemble(profile: Profile, seed: int | None, recipe: Recipe | None = None) -> Instrument:
     absent = list(missing(profile.values, schema_for(profile.system)))
     if absent:
         raise ConfigError(f"{profile.name}: missing values:\n  " + "\n  ".join(absent))
     elements = {path: value for path, value in profile.edits.items() if "[" in path}
     aliases = {path: value for path, value in profile.edits.items() if path not in elements}
-    draft = _edited(profile, draft_instrument(profile), aliases)
+    draft = _edited(profile, _draft(profile), aliases)
     binary = dataclasses.replace(draft.binary, **spectrum(profile, draft))
     optics = dataclasses.replace(draft.optics, **_with_maps(profile, draft.optics, seed))
     optics = _planned(profile, dataclasses.replace(draft, binary=binary, optics=optics))
-    return _edited(profile, dataclasses.replace(draft, binary=binary, optics=optics), elements)
+    recipe = recipe_of(profile, seed, _assemble) if recipe is None else recipe
+    return _edited(profile, dataclasses.replace(draft, binary=binary, optics=optics, recipe=recipe), elements)
+
+
+def _draft(profile: Profile) -> Instrument:
+    """The draft; what its classes refuse is the profile's fault, and the message says where its values are from."""
+    try:
+        return draft_instrument(profile)
+    except ConfigError:
+        raise
+    except (ValueError, TypeError) as error:
+        named = [path for path in profile.origins if path in str(error)]
+        whence = "; ".join(f"{path} is from {profile.origin(path)}" for path in named)
+        raise ConfigError(f"{profile.name}: {error}{f' ({whence}.)' if whence else ''}") from error
 
 
 def _edited(profile: Profile, model: Instrument, edits: Mapping[str, Any]) -> Instrument:
     """Set aliases or elements, and validate."""
-    for path in edits:
-        clash = [p for p in _primitives(model, path) if p in profile.overridden]
-        if clash:
-            raise ConfigError(f"overrides: {path!r} solves for {clash[0]!r}; give one of them, not both.")
+    sources = ", ".join(dict.fromkeys(profile.origins.get(path, OVERRIDES) for path in edits))
     try:
-        return set_values(model, edits)
+        return set_values(model, {path: value for path, value in edits.items() if _holds(profile, model, path)})
     except (ParameterError, TypeError) as error:
-        raise ConfigError(f"{OVERRIDES if edits else profile.name}: {error}") from error
+        raise ConfigError(f"{sources or profile.name}: {error}") from error
+
+
+def _holds(profile: Profile, model: Instrument, path: str) -> bool:
+    """Whether no later layer gives a primitive that an alias solves for; the same layer may not give both."""
+    rank = profile.ranks.get(path, 0)
+    given = {p: profile.ranks.get(p, 0) for p in _primitives(model, path) if p in profile.overridden}
+    clash = [primitive for primitive, its_rank in given.items() if its_rank == rank]
+    if clash:
+        where = profile.origins.get(path, OVERRIDES)
+        raise ConfigError(f"{where}: {path!r} solves for {clash[0]!r}; give one of them, not both.")
+    return all(its_rank < rank for its_rank in given.values())
 
 
 def _primitives(model: Instrument, path: str) -> tuple[str, ...]:
-    quantity = derived_properties(Instrument).get(path)
-    return quantity.primitives(model) if quantity else ()
+    place, item = named_target(model, path)
+    solved = solved_targets(model, item) if place.kind == "derived" and place.value.is_alias else []
+    return tuple(primitive.name for primitive in solved)
 
 
 def _with_maps(profile: Profile, telescope: AbstractTelescope, seed: int | None) -> dict[str, Model]:

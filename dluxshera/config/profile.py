@@ -5,20 +5,20 @@ import dataclasses
 import difflib
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..params.paths import derived_properties
-from .schema import SYSTEMS, Leaf, aliases, inside_of, schema_for
-from .schema_check import check, keys_of_path, prune, with_file_paths, without_units
+from .overrides import OVERRIDES as OVERRIDES
+from .overrides import Overrides, as_layers, prepare
+from .schema import SYSTEMS, Leaf, inside_of, schema_for
+from .schema_check import check, in_declared_units, keys_of_path, prune, with_file_paths
 from .strict_yaml import ConfigError, Document, parse_yaml, read_yaml
 
 _FOLDER = Path(__file__).parent / "profiles"
 _MAX_EXTENDS = 10
-OVERRIDES = "overrides"
 
 # A key given in a file or an override sets these siblings, inherited from below it, aside.
 _SUPERSEDES = {
@@ -48,11 +48,13 @@ class Profile:
     values : dict
         Nested values, by section.
     origins : mapping of str to str
-        File and line of each value, or `overrides`, by dotted path.
+        Where each value comes from, by dotted path: file and line, `overrides`, `--set path=value`.
     overridden : frozenset of str
         Paths whose value comes from an override.
     edits : mapping of str to value
         Overrides of aliases and of elements (`optics.m1.zernike_coeffs_nm[Z4]`), set on the built model.
+    ranks : mapping of str to int
+        Position of the layer that gives each overridden path and each edit; later layers win.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Profile:
     origins: Mapping[str, str]
     overridden: frozenset[str]
     edits: Mapping[str, Any]
+    ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def get(self, path: str, default: Any = None) -> Any:
         """The value at a dotted path; `default` where there is none."""
@@ -81,9 +84,6 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
-Overrides = Mapping[str, Any] | Sequence[tuple[str, Mapping[str, Any]]] | None
-
-
 def read_profile(name_or_path: str | os.PathLike, overrides: Overrides = None) -> Profile:
     """Read a profile and merge overrides into it; nothing is built.
 
@@ -92,10 +92,11 @@ def read_profile(name_or_path: str | os.PathLike, overrides: Overrides = None) -
     name_or_path : str or path
         One of `profile_names()`, or the path of a YAML file.
     overrides : mapping of str to value, or sequence of (source, mapping), optional
-        Values by dotted path (`"optics.psf_npix"`), in the unit of the parameter; arrays for buffers. They
-        act before the build, so structural ones rebuild what depends on them. Aliases (`plate_scale_as`)
-        and elements (`optics.m1.zernike_coeffs_nm[Z4]`) are set after it. Of several layers, each named by
-        where it comes from, later ones win.
+        Values by dotted path (`"optics.psf_npix"`): numbers in the unit of the parameter, or with one of their
+        own (`"550 nm"`, an astropy quantity); arrays for buffers. They act before the build, so structural ones
+        rebuild what depends on them. Aliases (`plate_scale_as`) and elements
+        (`optics.m1.zernike_coeffs_nm[Z4]`) are set after it. Of several layers, each named by where it comes
+        from, later ones win.
 
     Raises
     ------
@@ -106,18 +107,36 @@ def read_profile(name_or_path: str | os.PathLike, overrides: Overrides = None) -
     system = next((d.values["system"] for d, _ in reversed(layers) if "system" in d.values), None)
     if system is None:
         raise ConfigError(f"{layers[-1][0].name}: missing value: system, one of {', '.join(SYSTEMS)}.")
-    schema = schema_for(system)
-    given = [(OVERRIDES, overrides or {})] if isinstance(overrides, Mapping | None) else overrides
-    made = [_override_document(source, mapping, system) for source, mapping in given]
     values, origins = {}, {}
-    for document, folder in [*layers, *((document, Path.cwd()) for document, _ in made)]:
-        layer = with_file_paths(prune(document.values, schema), schema, folder)
-        _merge(values, origins, layer, schema, document)
-    edits = {path: value for _, edits in made for path, value in edits.items()}
-    sources = {document.name for document, _ in made}
-    overridden = frozenset(path for path, origin in origins.items() if origin in sources)
+    for document, folder in layers:
+        _merge_document(values, origins, document, folder, system)
     name = layers[-1][0].values.get("name", _stem(name_or_path))
-    return Profile(name, system, values, origins, overridden, edits)
+    return with_overrides(Profile(name, system, values, origins, frozenset(), {}), overrides)
+
+
+def with_overrides(profile: Profile, overrides: Overrides) -> Profile:
+    """Merge overrides into a profile that has been read; arguments and errors are those of `read_profile`."""
+    values, origins, edits = _copied(profile.values), dict(profile.origins), dict(profile.edits)
+    overridden, ranks = set(profile.overridden), dict(profile.ranks)
+    for rank, layer in enumerate(as_layers(overrides), 1 + max(ranks.values(), default=0)):
+        made, own = prepare(layer, profile.system), {}
+        _merge_document(values, own, made.document, Path.cwd(), profile.system)
+        overridden |= own.keys()
+        kept = {path: value for path, value in edits.items() if path.partition("[")[0] not in own}
+        edits = kept | made.edits
+        origins |= own | made.origins
+        ranks |= dict.fromkeys((*own, *made.edits), rank)
+    return Profile(profile.name, profile.system, values, origins, frozenset(overridden), edits, ranks)
+
+
+def _merge_document(values: dict, origins: dict, document: Document, folder: Path, system: str) -> None:
+    schema = schema_for(system)
+    _merge(values, origins, with_file_paths(prune(document.values, schema), schema, folder), schema, document)
+
+
+def _copied(values: dict[str, Any]) -> dict[str, Any]:
+    """New mappings all the way down, with the same values in them."""
+    return {key: _copied(value) if isinstance(value, dict) else value for key, value in values.items()}
 
 
 def _layers(top: tuple[Document, Path]) -> list[tuple[Document, Path]]:
@@ -126,17 +145,31 @@ def _layers(top: tuple[Document, Path]) -> list[tuple[Document, Path]]:
     while "extends" in layers[0][0].values:
         document, folder = layers[0]
         parent, where = document.values["extends"], document.where(("extends",))
-        if len(layers) > _MAX_EXTENDS:
-            raise ConfigError(f"{where}: extends: expected at most {_MAX_EXTENDS} files; is it a circle?")
         if not isinstance(parent, str):
             raise ConfigError(f"{where}: extends: expected text, got {parent!r:.80}.")
         layers.insert(0, _document(parent, folder, f"{where}: "))
-    system = None
-    for document, _ in layers:
+        _refuse_circle(layers, where)
+    return _checked(layers)
+
+
+def _refuse_circle(layers: list[tuple[Document, Path]], where: str) -> None:
+    files = [folder / Path(document.name).name for document, folder in layers]
+    chain = " -> ".join(path.name for path in reversed(files))
+    if files[0] in files[1:]:
+        raise ConfigError(f"{where}: extends: expected a file that does not extend this one, got a circle: {chain}.")
+    if len(layers) > _MAX_EXTENDS:
+        raise ConfigError(f"{where}: extends: expected at most {_MAX_EXTENDS} files, got {chain}.")
+
+
+def _checked(layers: list[tuple[Document, Path]]) -> list[tuple[Document, Path]]:
+    """The documents with their values in the declared units; each checked for the system that holds in it."""
+    system, checked = None, []
+    for document, folder in layers:
         system = document.values.get("system", system)
-        known = system if isinstance(system, str) and system in SYSTEMS else "three_plane"
-        check(document, schema_for(known))
-    return layers
+        schema = schema_for(system if isinstance(system, str) and system in SYSTEMS else "three_plane")
+        checked.append((in_declared_units(document, schema), folder))
+        check(checked[-1][0], schema)
+    return checked
 
 
 def _document(name_or_path: str | os.PathLike, folder: Path, asked_by: str = "") -> tuple[Document, Path]:
@@ -161,51 +194,6 @@ def _packaged(name: str) -> Document:
 
 def _stem(name_or_path: str | os.PathLike) -> str:
     return Path(name_or_path).stem
-
-
-def _override_document(source: str, overrides: Mapping[str, Any], system: str) -> tuple[Document, dict[str, Any]]:
-    """Overrides as one more document, and those that can only act on the built model."""
-    values: dict[str, Any] = {}
-    edits: dict[str, Any] = {}
-    for path, value in overrides.items():
-        if not isinstance(path, str):
-            raise ConfigError(f"{source}: expected a dotted path, got {path!r}.")
-        if path in aliases() or ("[" in path and not path.startswith("theta.")):
-            edits[path] = value
-        else:
-            _refuse(source, path, system)
-            _insert(source, values, keys_of_path(path, schema_for(system), f"{source}: "), value)
-    document = Document(source, without_units(values, schema_for(system)))
-    check(document, schema_for(system))
-    return document, edits
-
-
-def _refuse(source: str, path: str, system: str) -> None:
-    """Refuse what no override can change, with what to do instead."""
-    if path in ("system", "extends", "name"):
-        raise ConfigError(f"{source}: {path!r} is fixed; write a profile that extends this one.")
-    section, _, name = path.partition(".")
-    if section == "optics" and name in derived_properties(SYSTEMS[system]):
-        instead = ", ".join(aliases())
-        raise ConfigError(f"{source}: {path!r} is derived; give its primitives, or one of {instead}.")
-
-
-def _insert(source: str, values: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
-    """Put a value at its place in nested `values`; the entries of a mapping one by one."""
-    if not isinstance(keys[-1], str):
-        raise ConfigError(f"{source}: expected text keys below {keys[:-1]}, got {keys[-1]!r}.")
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            _insert(source, values, (*keys, key), inner)
-        return
-    *parents, last = keys
-    for key in parents:
-        values = values.setdefault(key, {})
-        if not isinstance(values, dict):
-            break
-    if not isinstance(values, dict) or last in values:
-        raise ConfigError(f"{source}: {'.'.join(keys)!r} is given twice, or once with what is around it.")
-    values[last] = value
 
 
 def _merge(values: dict, origins: dict, layer: dict, node: Any, document: Document, keys: tuple = ()) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..inference import run_artifacts as artifacts
-from ..inference.fisher import covariance
+from ..inference.eigenspace import EigenSpace
+from ..inference.engines import FitResult, engine_settings
+from ..inference.fisher import parameter_bound, parameter_covariance
 from ..inference.fit import Solution
 from ..inference.objective import Objective
+from ..inference.state_arrays import state_arrays
 from ..instrument import Instrument, Observation
-from ..params import ThetaSpace, get_value, set_values
+from ..params import AbstractSpace, get_value
+from ..params.access import restore_values
 from ..params.paths import parameter_paths, walk
 from .build import build_instrument
+from .derived_table import derived_table
 from .profile import Profile
 from .theta import default_space
 
@@ -32,7 +37,7 @@ def fingerprint(observation: Observation) -> str:
 
 
 def parameter_table(solution: Solution, start: Instrument, truth: Instrument | None = None) -> list[dict[str, Any]]:
-    """One row for each element of θ: estimate and sigma, the Cramér-Rao bound, start and truth.
+    """One row for each parameter element that is free: estimate and sigma, the Cramér-Rao bound, start and truth.
 
     Parameters
     ----------
@@ -48,12 +53,14 @@ def parameter_table(solution: Solution, start: Instrument, truth: Instrument | N
         `label, name, unit, estimate, sigma, cramer_rao, start, truth`, physical; the bound is that of the data
         alone at the estimate, without priors. `truth` is None where it is not known.
     """
-    space = solution.objective.space
-    slope = np.asarray(space.jacobian_diag(solution.theta))
-    bound = covariance(solution.information)
+    theta, coordinates = solution.theta, solution.objective.space
+    space, primitive = coordinates.primitive, coordinates.decode(theta)
+    slope = np.asarray(space.jacobian_diag(primitive))
+    spread = parameter_covariance(solution.objective, theta, solution.covariance)
+    bound = parameter_bound(coordinates, theta, solution.information)
     columns = {
-        "estimate": np.asarray(space.physical(solution.theta)),
-        "sigma": slope * np.sqrt(np.diagonal(np.asarray(solution.covariance))),
+        "estimate": np.asarray(space.physical(primitive)),
+        "sigma": slope * np.sqrt(np.diagonal(np.asarray(spread))),
         "cramer_rao": slope * np.sqrt(np.diagonal(np.asarray(bound))),
         "start": _physical(space, start),
         "truth": [None] * space.dim if truth is None else _physical(space, truth),
@@ -70,7 +77,7 @@ def parameter_table(solution: Solution, start: Instrument, truth: Instrument | N
     ]
 
 
-def _physical(space: ThetaSpace, model: Instrument) -> np.ndarray:
+def _physical(space: AbstractSpace, model: Instrument) -> np.ndarray:
     return np.concatenate([np.ravel(get_value(model, name)) for name in space.names])
 
 
@@ -112,24 +119,24 @@ def save_fit(
         Whether an existing run may be replaced.
     """
     rows = parameter_table(solution, start, truth)
-    best = {
-        "theta": solution.theta,
-        "step": np.argmin(solution.trace.loss),
-        "loss": jnp.min(solution.trace.loss),
-    }
-    last = {"theta": solution.state.theta, "step": solution.state.step, "loss": solution.state.loss}
     return artifacts.save_run(
         run_dir,
         solution.trace,
         _meta(solution, profile, observation, start, truth, likelihood) | {"free": free, "priors": priors},
-        fit_summary(solution, rows),
+        fit_summary(solution, rows, derived_table(solution, start, truth)),
         curvature={"information": solution.information, "covariance": solution.covariance},
-        checkpoint_best=best,
-        checkpoint_final=last,
+        checkpoint_best=state_arrays(solution.best_state),
+        checkpoint_final=state_arrays(solution.state),
         observation=observation.arrays(),
-        extra={"buffers": _own_buffers(start, profile)},
+        extra={"buffers": _own_buffers(start, profile)} | _coordinates(solution.objective.space),
         overwrite=overwrite,
     )
+
+
+def _coordinates(space: AbstractSpace) -> dict[str, dict[str, np.ndarray]]:
+    """What, with the parameters that are free, gives the space of a fit back: nothing, or its modes."""
+    arrays = {name: np.asarray(array) for name, array in space.arrays().items()}
+    return {space.kind: arrays} if arrays else {}
 
 
 def _own_buffers(model: Instrument, profile: Profile) -> dict[str, np.ndarray]:
@@ -147,17 +154,16 @@ def _buffers(model: Instrument) -> Iterator[tuple[str, np.ndarray]]:
 
 def _meta(solution, profile, observation, start, truth, likelihood) -> dict[str, Any]:
     space, engine = solution.objective.space, solution.engine
-    settings = {field.name: _plain(getattr(engine, field.name)) for field in dataclasses.fields(engine)}
     return {
         "theta": {
             "dim": space.dim,
-            "theta_space": "primitive",
+            "theta_space": space.kind,
             "index_map": space.index_map.to_dict(),
             "labels": space.labels,
             "units": space.units,
         },
         "objective": {"likelihood": likelihood, "data": fingerprint(observation)},
-        "optimizer": {"name": type(engine).__name__, "num_steps": solution.stats["steps"], **settings},
+        "optimizer": {**engine_settings(engine), "num_steps": solution.stats["steps"]},
         "profile": {
             "name": profile.name,
             "system": profile.system,
@@ -170,13 +176,28 @@ def _meta(solution, profile, observation, start, truth, likelihood) -> dict[str,
     }
 
 
-def fit_summary(solution: Solution, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What `summary.json` says of a fit."""
+def _status(result: FitResult) -> str:
+    if result.is_failure:
+        return "failed"
+    return "interrupted" if result == FitResult.INTERRUPTED else "ok"
+
+
+def _message(solution: Solution) -> str:
+    """How a fit ended, and the parameter that made the loss not finite."""
+    bad = solution.stats["first_bad"]
+    return str(solution.result) if bad is None else f"{solution.result}, first by {bad}"
+
+
+def fit_summary(
+    solution: Solution, rows: list[dict[str, Any]], derived: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """What `summary.json` says of a fit: its outcome, the rows of its parameters, and those of derived quantities."""
     stats, result = solution.stats, solution.result
     return {
         "num_steps_completed": stats["steps"],
-        "status": "interrupted" if result == "interrupted" else "ok",
-        "message": str(result),
+        "status": _status(result),
+        "message": _message(solution),
+        "nonfinite_steps": stats["nonfinite_steps"],
         "converged": solution.converged,
         "runtime_total_s": stats["seconds"],
         "chi_square": stats["chi_square"],
@@ -186,6 +207,7 @@ def fit_summary(solution: Solution, rows: list[dict[str, Any]]) -> dict[str, Any
         "dead": solution.identifiability.dead,
         "condition": solution.identifiability.condition,
         "parameters": rows,
+        "derived": list(derived),
     }
 
 
@@ -233,11 +255,14 @@ class Run:
 
     def _instrument(self, values: Mapping[str, Any]) -> Instrument:
         buffers = artifacts.load_arrays(self.path, "buffers")
-        return set_values(build_instrument(self.profile), {**values, **buffers})
+        return restore_values(build_instrument(self.profile), {**values, **buffers})
 
-    def space(self) -> ThetaSpace:
-        """The θ-space of the fit."""
-        return default_space(self.start_model(), self.profile, self.meta["free"], self.meta["priors"])
+    def space(self) -> AbstractSpace:
+        """The θ-space of the fit, in the coordinates that it moved in."""
+        space = default_space(self.start_model(), self.profile, self.meta["free"], self.meta["priors"])
+        if self.meta["theta"]["theta_space"] == space.kind:
+            return space
+        return EigenSpace.from_arrays(space, artifacts.load_arrays(self.path, "eigen"))
 
     def model(self, which: str = "best") -> Instrument:
         """The instrument at the best or the final θ."""

@@ -1,10 +1,13 @@
 """A profile's keys and values against a schema: checks that name file and line, and walks over the values."""
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..params.coerce import without_unit
+from ..params.units import carries_unit, in_unit, without_unit
+from ._checks import lower_case
 from .schema import Leaf, Section, Table, aliases, inside_of, near, selects
 from .strict_yaml import ConfigError, Document
 
@@ -50,6 +53,11 @@ def keys_of_path(path: str, schema: Section, source: str = "") -> tuple[str, ...
     return keys
 
 
+def leaf_at(path: str, schema: Section) -> Leaf:
+    """The leaf of the schema at a dotted path that leads to one."""
+    return functools.reduce(inside_of, keys_of_path(path, schema), schema)
+
+
 def missing(values: Mapping[str, Any], schema: Section, prefix: str = "") -> Iterator[str]:
     """Say which required values are absent, and who needs them."""
     for key, node in schema.keys.items():
@@ -63,7 +71,7 @@ def missing(values: Mapping[str, Any], schema: Section, prefix: str = "") -> Ite
 def with_file_paths(values: Mapping[str, Any], schema: Section, folder: Path) -> dict[str, Any]:
     """Make the names of files, which are relative to the folder of the profile, paths from here."""
 
-    def resolved(value: Any, leaf: Leaf) -> Any:
+    def resolved(value: Any, leaf: Leaf, keys: tuple[str, ...]) -> Any:
         if not leaf.is_path or (isinstance(value, str) and value in _WORDS):
             return value
         if isinstance(value, str):
@@ -74,33 +82,58 @@ def with_file_paths(values: Mapping[str, Any], schema: Section, folder: Path) ->
     return _mapped(values, schema, resolved)
 
 
-def without_units(values: Mapping[str, Any], schema: Section) -> dict[str, Any]:
-    """Turn astropy quantities into numbers in the declared unit.
+def in_declared_units(document: Document, schema: Section, trusted: bool = False) -> Document:
+    """Turn what says its unit (`550 nm`, astropy quantities) into numbers in the declared one.
+
+    Parameters
+    ----------
+    document : Document
+    schema : Section
+    trusted : bool
+        Whether numbers without a unit are taken as they are, however large for theirs.
 
     Raises
     ------
     ConfigError
-        If one has another dimension.
+        With one line for every value of another dimension, of an unknown unit, or far too large for its own.
     """
+    problems = []
 
-    def plain(value: Any, leaf: Leaf) -> Any:
+    def converted(value: Any, leaf: Leaf, keys: tuple[str, ...]) -> Any:
         try:
-            return without_unit(value, leaf.unit)
+            if not leaf.is_quantity:
+                return value
+            if keys[0] == "theta":
+                return _entry_without_units(value, leaf.spec.unit)
+            return without_unit(value, leaf.spec.unit) if trusted else in_unit(value, leaf.spec)
         except ValueError as error:
-            raise ConfigError(f"overrides: {error}") from error
+            problems.append(f"{document.where(keys)}: {'.'.join(keys)}: {lower_case(str(error))}.")
+            return value
 
-    return _mapped(values, schema, plain)
+    values = _mapped(document.values, schema, converted)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return dataclasses.replace(document, values=values)
 
 
-def _mapped(values: Mapping[str, Any], schema: Any, change: Callable[[Any, Leaf], Any]) -> dict[str, Any]:
-    """Apply `change(value, leaf)` to the values that the schema knows, in a new mapping."""
+def _entry_without_units(value: Any, unit: str) -> Any:
+    """Bounds or a prior with its numbers in a unit; a log-normal prior is of a logarithm, which has none."""
+    if isinstance(value, dict):
+        return {k: v if k == "log_normal" else _entry_without_units(v, unit) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_unit(item, unit) if carries_unit(item) else item for item in value]
+    return value
 
-    def mapped(value: Any, node: Any) -> Any:
+
+def _mapped(values: Mapping, schema: Any, change: Callable[[Any, Leaf, tuple], Any], above: tuple = ()) -> dict:
+    """Apply `change(value, leaf, keys)` to the values that the schema knows, in a new mapping."""
+
+    def mapped(value: Any, node: Any, keys: tuple[str, ...]) -> Any:
         if isinstance(node, Leaf):
-            return change(value, node)
-        return _mapped(value, node, change) if node is not None and isinstance(value, dict) else value
+            return change(value, node, keys)
+        return _mapped(value, node, change, keys) if node is not None and isinstance(value, dict) else value
 
-    return {key: mapped(value, inside_of(schema, key)) for key, value in values.items()}
+    return {key: mapped(value, inside_of(schema, key), (*above, key)) for key, value in values.items()}
 
 
 def _pruned(value: Any, node: Any) -> Any:
@@ -134,12 +167,13 @@ def _suggestion(key: str, keys: tuple[str, ...], top: Section) -> str:
     for name in keys:
         node = inside_of(node, name)
     if isinstance(node, Table):
-        return near(key, node.paths or ()) or "; expected the path of a parameter."
+        return near(key, node.specs or ()) or "; expected the path of a parameter."
     everywhere = [*_all_paths(top), *aliases()]
     last = [path for path in everywhere if path.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
     if last:
         return f"; did you mean {last[0]!r}?"
-    return near(key, node.keys) or near(key, everywhere) or f"; expected one of {', '.join(node.keys)}."
+    siblings = "" if "." in key else near(key, node.keys)
+    return siblings or near(key, everywhere) or f"; expected one of {', '.join(node.keys)}."
 
 
 def _all_paths(node: Section, prefix: str = "") -> Iterator[str]:

@@ -16,7 +16,7 @@ _MEMBER = re.compile(r"[A-Za-z0-9._:\[\]-]{1,200}")
 _HEADER = re.compile(
     rb"\{'descr': '([<>|][biufcSU]\d{1,9})', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), \} *\n"
 )
-_UNREADABLE = (ValueError, TypeError, ArithmeticError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
+UNREADABLE = (ValueError, TypeError, ArithmeticError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 
 def plain_array(value: Any, where: str) -> np.ndarray:
@@ -80,8 +80,8 @@ def decode_npz(data: bytes, where: str) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
             _check_members(members)
-            return {m.filename.removesuffix(".npy"): _read_member(archive, m) for m in members}
-    except _UNREADABLE as error:
+            return {m.filename.removesuffix(".npy"): read_member(archive, m) for m in members}
+    except UNREADABLE as error:
         raise CorruptArtifact(f"{where} is not a sound NPZ file of plain arrays: {error}.") from error
 
 
@@ -100,7 +100,8 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
         raise ValueError(f"its members declare {total} bytes, more than the limit of {MAX_BYTES}")
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Read one plain array of an NPZ archive, after checking that it holds what it declares; raises `UNREADABLE`."""
     with archive.open(member) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):
             raise ValueError(f"member {member.filename!r} has an unknown NPY version")

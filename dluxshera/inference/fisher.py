@@ -3,9 +3,12 @@
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from ..params import AbstractSpace
 
 RANK_TOLERANCE = 1e-13  # eigenvalues of the unit-diagonal information below this are not told from zero
 
@@ -67,6 +70,46 @@ def covariance(information: Float[Array, "D D"]) -> Float[Array, "D D"]:
     finite = scale[:, None] * inverse * scale
     blank = jnp.where(lost[:, None] | lost[None, :], 0.0, finite)
     return jnp.where(jnp.diag(lost), jnp.inf, blank)
+
+
+def covariance_along(directions: Float[Array, "P D"], information: Float[Array, "D D"]) -> Float[Array, "P P"]:
+    """Covariance of `directions @ θ` from the information about θ; infinite variance for what it does not constrain.
+
+    A row is lost if a combination that is not seen has more than a millionth of it, by square, each element of θ in
+    units of its own error.
+    """
+    values, vectors, scale = spectrum = scaled_spectrum(information)
+    seen = spectrum.seen
+    rows = directions * jnp.where(scale > 0, scale, 1.0)
+    parts = rows @ vectors
+    finite = (parts * jnp.where(seen, 1 / jnp.where(seen, values, 1.0), 0.0)) @ parts.T
+    lost = jnp.sum(jnp.where(seen, 0.0, parts**2), axis=1) > 1e-6 * jnp.sum(rows**2, axis=1)
+    return jnp.where(jnp.diag(lost), jnp.inf, jnp.where(lost[:, None] | lost, 0.0, finite))
+
+
+def parameter_bound(
+    space: AbstractSpace, theta: Float[Array, " D"], information: Float[Array, "D D"]
+) -> Float[Array, "P P"]:
+    """Covariance of the parameters' θ, `space.decode(theta)`, from the information about θ."""
+    if space.kind == "primitive":
+        return covariance(information)
+    return covariance_along(jax.jacfwd(space.decode)(theta), information)
+
+
+def parameter_covariance(
+    objective: Any, theta: Float[Array, " D"], covariance_of_theta: Float[Array, "D D"]
+) -> Float[Array, "P P"]:
+    """Covariance of the parameters' θ, `objective.space.decode(theta)`, from that of θ.
+
+    An infinite variance of a coefficient does not say which combination is lost: then the information is asked again.
+    """
+    if objective.space.kind == "primitive":
+        return covariance_of_theta
+    if np.isfinite(covariance_of_theta).all():
+        basis = jax.jacfwd(objective.space.decode)(theta)
+        return basis @ covariance_of_theta @ basis.T
+    curvature = fisher_information(objective, theta) + prior_information(objective, theta)
+    return parameter_bound(objective.space, theta, curvature)
 
 
 class Identifiability(NamedTuple):

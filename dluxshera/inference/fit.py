@@ -1,5 +1,6 @@
 """One call that fits, whatever the engine."""
 
+import dataclasses
 import time
 import warnings
 from collections.abc import Callable
@@ -11,12 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..params import get_value
-from .engines import MOST_REJECTIONS, AbstractEngine, EngineState, FitResult
+from .abstract_objective import check_informed, is_informed
+from .engines import RESULTS, AbstractEngine, EngineState, FitResult
 from .fisher import Identifiability, covariance, fisher_information, identifiability, prior_information
 from .levenberg_marquardt import LevenbergMarquardt
-from .objective import Objective
+from .loop import Course, Rows, begin, row_of, run_chunk
+from .loss_objective import LossObjective, as_objective
+from .nonfinite import first_bad
+from .quasi_newton import LBFGS
+from .solution import Solution as Solution
+from .solution import goodness
+from .stopping import StoppingRules, outcome
 from .trace import Trace
+
+REPORT_SECONDS = 0.3  # chunks are cut to about this long
+ROW_NUMBERS = 20_000_000  # most numbers of θ in one chunk of rows
 
 
 class PrecisionWarning(UserWarning):
@@ -27,117 +37,94 @@ class IdentifiabilityWarning(UserWarning):
     """The data do not determine some of the parameters that are free."""
 
 
-class Solution(eqx.Module):
-    """What a fit found.
-
-    Attributes
-    ----------
-    theta : Array (D,)
-    model : eqx.Module
-        The model at the optimum.
-    information : Array (D, D)
-        Expected information of the data about θ at the optimum, without priors.
-    covariance : Array (D, D)
-        Of θ, from the expected information and the curvature of the priors; infinite where nothing constrains.
-    trace : Trace
-    engine : AbstractEngine
-    result : FitResult
-    stats : dict
-        `steps`, `seconds`, `loss`, `chi_square`, `degrees_of_freedom`, `reduced_chi_square`, `at_bounds`.
-    state : EngineState
-        From which to go on.
-    identifiability : Identifiability
-    """
-
-    theta: Float[Array, " D"]
-    model: Any
-    information: Float[Array, "D D"]
-    covariance: Float[Array, "D D"]
-    trace: Trace
-    engine: AbstractEngine
-    result: FitResult = eqx.field(static=True)
-    stats: dict[str, Any] = eqx.field(static=True)
-    objective: Objective
-    state: EngineState
-    identifiability: Identifiability = eqx.field(static=True)
-
-    @property
-    def converged(self) -> bool:
-        """Whether the engine's own criterion was met."""
-        return self.result == FitResult.CONVERGED
-
-    def sigma(self, name: str) -> Float[Array, "..."]:
-        """One-sigma error of a parameter, alias or derived quantity, in its unit and shape.
-
-        Parameters
-        ----------
-        name : str
-            A dotted path; it need not be free in the fit, as long as it follows from what was.
-        """
-        space, model = self.objective.space, self.objective.model
-        read = lambda theta: get_value(space.unpack(theta, model), name)  # noqa: E731
-        slope = jax.jacfwd(read)(self.theta)
-        infinite = ~jnp.isfinite(jnp.diagonal(self.covariance))
-        finite = jnp.where(infinite[:, None] | infinite[None, :], 0.0, self.covariance)
-        variance = jnp.einsum("...i,ij,...j->...", slope, finite, slope)
-        unknown = jnp.any((slope != 0) & infinite, axis=-1)
-        return jnp.where(unknown, jnp.inf, jnp.sqrt(variance))
-
-
 def fit(
-    objective: Objective,
+    objective: Any,
     theta: Float[Array, " D"],
     engine: AbstractEngine | None = None,
     *,
     on_step: Callable[[EngineState], None] = lambda state: None,
     should_stop: Callable[[], bool] = lambda: False,
+    stopping: StoppingRules | None = None,
+    chunk: int | None = None,
+    record_theta: bool = True,
+    state: EngineState | None = None,
+    best_state: EngineState | None = None,
+    warm: EngineState | None = None,
 ) -> Solution:
     """Lower an objective from a start.
 
     Parameters
     ----------
-    objective : Objective
+    objective : AbstractObjective or callable
+        Anything with `loss(theta)`, or a plain function of θ, which becomes a `LossObjective`. Without expected
+        information (`AbstractInformedObjective`) the solution has no covariance.
     theta : Array (D,)
-        The start, as `ThetaSpace.pack` gives it.
+        The start, as `ThetaSpace.pack` gives it. Without expected information it keeps its precision, and the fit
+        is done in that.
     engine : AbstractEngine
-        Levenberg-Marquardt by default.
+        By default Levenberg-Marquardt, or L-BFGS for an objective without expected information.
     on_step : callable
-        Called with the state after the start and after every step: progress, checkpoints.
+        Called with the state after the start and after every chunk of steps: progress, checkpoints.
     should_stop : callable
-        Asked after every step; true ends the fit as interrupted, with everything found so far.
+        Asked after every chunk; true ends the fit as interrupted, with everything found so far.
+    stopping : StoppingRules
+        Tolerances and a time limit besides the engine's own criterion.
+    chunk : int
+        Steps between two calls of `on_step`. By default as many as take a third of a second, and one for engines
+        whose steps are expensive (`AbstractEngine.chunk`).
+    record_theta : bool
+        Whether the trace holds θ of every step; leave it out where θ is long.
+    state : EngineState
+        Go on from a saved state (`solution.state`, `state_from_arrays`) with the same engine and objective, bit for
+        bit as if there had been no break; `theta` must be the state's own.
+    best_state : EngineState
+        With `state`: the best before the break, where that is not the state itself.
+    warm : EngineState
+        Start at `theta` with what an engine learned in another fit (damping, moments, curvature pairs): for other
+        data, or another model, of the same θ. Steps are counted from zero; information, whitening and the rates that
+        follow from the curvature at the start are found anew.
 
     Raises
     ------
     ValueError
-        If `theta` has another length than the objective's space, or the loss is not finite at the start.
+        If `theta` is not finite or has another length than the objective's space, `state` is not one of this
+        objective, or the engine needs information that the objective does not have.
 
     Warns
     -----
     PrecisionWarning
-        In single precision.
+        In single precision, where errors are asked for.
     IdentifiabilityWarning
         Before the first step, naming dead parameters and degenerate combinations, which are held.
     """
-    engine = LevenbergMarquardt() if engine is None else engine
-    theta = _checked_start(objective, theta)
-    started = time.perf_counter()
-    state = _step(engine, objective, engine.init(theta))  # evaluates the start
-    if not np.isfinite(state.loss):
-        raise ValueError(f"Expected a finite loss at the start, got {float(state.loss)}. Start from other values.")
-    report = identifiability(_curvature(objective, state)[1], objective.space.labels)
-    if report.dead or report.degenerate:
-        warnings.warn(str(report), IdentifiabilityWarning, stacklevel=2)
-    states, result = _run(engine, objective, state, on_step, should_stop)
-    return _solution(engine, objective, states, result, report, time.perf_counter() - started)
+    objective = as_objective(objective)
+    engine = default_engine(objective) if engine is None else engine
+    if engine.needs_information:
+        check_informed(objective, type(engine).__name__)
+    rules, started = stopping or StoppingRules(), time.perf_counter()
+    first = _first_state(objective, engine, _checked_start(objective, theta), state, warm)
+    run = _Run(engine, objective, rules, record_theta, chunk)
+    course, rows = run.start(first, best_state)
+    report = _report(objective, course.state)
+    on_step(course.state)
+    course, rows, result = run.go_on(course, rows, started, on_step, should_stop)
+    return _solution(engine, objective, course, rows, result, report, time.perf_counter() - started)
 
 
-def _checked_start(objective: Objective, theta: Any) -> Float[Array, " D"]:
-    theta = jnp.asarray(theta, float)
-    if theta.shape != (objective.space.dim,):
-        raise ValueError(f"Expected theta of shape ({objective.space.dim},), got {theta.shape}. Use space.pack(model).")
+def default_engine(objective: Any) -> AbstractEngine:
+    """Levenberg-Marquardt; L-BFGS for an objective without expected information."""
+    return LevenbergMarquardt() if is_informed(objective) else LBFGS()
+
+
+def _checked_start(objective: Any, theta: Any) -> Float[Array, " D"]:
+    theta = jnp.asarray(theta)
+    theta = jnp.asarray(theta, float if is_informed(objective) else jnp.promote_types(theta.dtype, jnp.float32))
+    wanted = (objective.space.dim,) if is_informed(objective) else theta.reshape(-1).shape
+    if theta.shape != wanted:
+        raise ValueError(f"Expected theta of shape {wanted}, got {theta.shape}. Use space.pack(model).")
     if not np.isfinite(theta).all():
         raise ValueError("Expected a finite theta, got infinite or undefined numbers. Use space.pack(model).")
-    if theta.dtype != jnp.float64:
+    if theta.dtype != jnp.float64 and is_informed(objective):
         warnings.warn(
             f"Fitting in {theta.dtype}: a step at 10 arcsec is about a micro-arcsecond. Turn on double precision "
             'with jax.config.update("jax_enable_x64", True).',
@@ -148,11 +135,111 @@ def _checked_start(objective: Objective, theta: Any) -> Float[Array, " D"]:
 
 
 @eqx.filter_jit
-def _step(engine: AbstractEngine, objective: Objective, state: EngineState) -> EngineState:
-    return engine.step(objective, state)
+def _loss(objective: Any, theta: Float[Array, " D"]) -> Float[Array, ""]:
+    return objective.loss(theta)
 
 
-def _curvature(objective: Objective, state: EngineState) -> tuple[Float[Array, "D D"], Float[Array, "D D"]]:
+def _first_state(objective, engine, theta, state, warm) -> EngineState:
+    """The state that a fit begins with: blank, with what another fit learned, or a saved one."""
+    if state is not None:
+        return _checked_state(objective, engine, theta, state)
+    blank = engine.init(theta)
+    if warm is None:
+        return blank
+    if jax.tree.structure(warm.memory) != jax.tree.structure(blank.memory):
+        raise ValueError(f"Expected warm to be a state of {type(engine).__name__}, got that of another engine.")
+    return eqx.tree_at(lambda s: s.memory, blank, warm.memory)
+
+
+def _checked_state(
+    objective: Any, engine: AbstractEngine, theta: Float[Array, " D"], state: EngineState
+) -> EngineState:
+    """A saved state, which must be one of this objective."""
+    if theta.shape != state.theta.shape or not np.array_equal(theta, state.theta):
+        raise ValueError("Expected theta to be the state's own, to go on from it. Pass warm= to start elsewhere.")
+    if not engine.exact_loss:
+        return state
+    loss, stored = float(_loss(objective, state.theta)), float(state.loss)
+    rounding = max(1e-6, 1e3 * float(jnp.finfo(state.loss.dtype).eps))
+    if state.step >= 0 and not np.isclose(loss, stored, rtol=rounding, atol=rounding, equal_nan=True):
+        raise ValueError(
+            f"Expected a state of this objective, with loss {loss:.9g}, got {stored:.9g}. "
+            "Pass warm= to begin with what another fit learned."
+        )
+    return state
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Run:
+    """Chunks of steps of one fit."""
+
+    engine: AbstractEngine
+    objective: Any
+    rules: StoppingRules
+    with_theta: bool
+    chunk: int | None
+
+    def __post_init__(self):
+        if self.chunk is not None and self.chunk < 1:
+            raise ValueError(f"Expected chunk of 1 or more steps, got {self.chunk}.")
+
+    def start(self, state: EngineState, best: EngineState | None) -> tuple[Course, list[Rows]]:
+        """The course and its first row; evaluates the start, unless it has been."""
+        course = begin(state, best)
+        if state.step < 0:
+            return self._chunk(course, 1)
+        code = outcome(self.engine, self.rules, course.state, course.state)
+        return course._replace(code=code), [jax.device_get(row_of(course.state, self.with_theta))]
+
+    def go_on(self, course, rows, started, on_step, should_stop) -> tuple[Course, list[Rows], FitResult]:
+        """Chunk after chunk until something ends the fit."""
+        steps = self.chunk or 1
+        while (result := self._result(course, started, should_stop)) == FitResult.RUNNING:
+            before = time.perf_counter()
+            course, more = self._chunk(course, steps)
+            rows += more
+            on_step(course.state)
+            steps = self.chunk or self._next(steps, time.perf_counter() - before)
+        return course, rows, result
+
+    def _chunk(self, course: Course, steps: int) -> tuple[Course, list[Rows]]:
+        arguments = (self.engine, self.objective, self.rules, course, jnp.asarray(steps, int))
+        course, rows, done = run_chunk(*arguments, self._capacity(course), self.with_theta)
+        return course, [jax.tree.map(lambda x: x[: int(done)], jax.device_get(rows))]
+
+    def _capacity(self, course: Course) -> int:
+        wanted = self.chunk or self.engine.chunk
+        return max(1, min(wanted, ROW_NUMBERS // max(course.state.theta.size, 1)) if self.with_theta else wanted)
+
+    def _next(self, steps: int, seconds: float) -> int:
+        """How many steps fill the time between two reports, growing at most eightfold at once."""
+        wanted = steps * REPORT_SECONDS / max(seconds, 1e-6)
+        return int(max(1, min(wanted, 8 * steps, self.engine.chunk)))
+
+    def _result(self, course: Course, started: float, should_stop: Callable[[], bool]) -> FitResult:
+        result = RESULTS[int(course.code)]
+        if result != FitResult.RUNNING:
+            return result
+        limit = self.rules.seconds
+        if limit is not None and time.perf_counter() - started > float(limit):
+            return FitResult.TIME_LIMIT
+        return FitResult.INTERRUPTED if should_stop() else FitResult.RUNNING
+
+
+def _report(objective: Any, state: EngineState) -> Identifiability | None:
+    """What the data cannot determine at the start, with a warning; None where that cannot be known."""
+    if not is_informed(objective):
+        return None
+    curvature = _curvature(objective, state)[1]
+    if not np.isfinite(curvature).all():
+        return Identifiability((), (), np.nan)
+    report = identifiability(curvature, objective.space.labels)
+    if report.dead or report.degenerate:
+        warnings.warn(str(report), IdentifiabilityWarning, stacklevel=3)
+    return report
+
+
+def _curvature(objective: Any, state: EngineState) -> tuple[Float[Array, "D D"], Float[Array, "D D"]]:
     """Expected information of the data at a state's θ, and the same with that of the priors."""
     information = state.information
     if information is None:
@@ -160,74 +247,39 @@ def _curvature(objective: Objective, state: EngineState) -> tuple[Float[Array, "
     return information, information + prior_information(objective, state.theta)
 
 
-def _run(engine, objective, state, on_step, should_stop) -> tuple[list[EngineState], FitResult]:
-    """Every state, without the big arrays of all but the last, and how it ended."""
-    states = [state]
-    on_step(state)
-    while (result := _outcome(engine, state, should_stop)) == FitResult.RUNNING:
-        state = _step(engine, objective, state)
-        states = [*states[:-1], _light(states[-1]), state]
-        on_step(state)
-    return states, result
-
-
-def _light(state: EngineState) -> EngineState:
-    drop = lambda s: (s.information, s.memory)  # noqa: E731
-    return eqx.tree_at(drop, state, (None, None), is_leaf=lambda leaf: leaf is None)
-
-
-def _outcome(engine: AbstractEngine, state: EngineState, should_stop: Callable[[], bool]) -> FitResult:
-    if bool(state.converged):
-        return FitResult.CONVERGED
-    if int(state.rejections) >= MOST_REJECTIONS:
-        return FitResult.STALLED
-    if int(state.step) >= engine.max_steps:
-        return FitResult.STEP_LIMIT
-    return FitResult.INTERRUPTED if should_stop() else FitResult.RUNNING
-
-
-def _solution(engine, objective, states, result, report, seconds) -> Solution:
-    best = states[int(np.argmin([float(s.loss) for s in states]))]
-    information, curvature = _curvature(objective, best)
-    spread = covariance(curvature)
-    column = lambda name: jnp.stack([getattr(s, name) for s in states])  # noqa: E731
+def _solution(engine, objective, course, rows, result, report, seconds) -> Solution:
+    best, tally = course.best, course.state.tally
+    stats = {
+        "steps": sum(len(part.loss) for part in rows) - 1,
+        "seconds": seconds,
+        "loss": float(best.loss),
+        "best_step": int(best.step),
+        "refused_steps": int(tally.refused),
+        "nonfinite_steps": int(tally.nonfinite),
+        "first_bad": first_bad(objective, course.state) if result == FitResult.NOT_FINITE else None,
+    }
+    known = {"model": None, "information": None, "covariance": None}
+    if is_informed(objective):
+        information, curvature = _curvature(objective, best)
+        spread = covariance(curvature) if np.isfinite(curvature).all() else jnp.full_like(curvature, jnp.nan)
+        stats |= goodness(objective, best.theta, spread)
+        known = {"information": information, "covariance": spread}
+        known["model"] = objective.space.unpack(best.theta, objective.model)
     return Solution(
         theta=best.theta,
-        model=objective.space.unpack(best.theta, objective.model),
-        information=information,
-        covariance=spread,
-        trace=Trace(*(column(name) for name in ("loss", "theta", "grad_norm", "step_norm", "accepted"))),
+        trace=_trace(rows),
         engine=engine,
         result=result,
-        stats={
-            "steps": len(states) - 1,
-            "seconds": seconds,
-            **_goodness(objective, best, spread),
-        },
+        stats=stats,
         objective=objective,
-        state=states[-1],
+        state=course.state,
+        best_state=best,
         identifiability=report,
+        aux=objective.aux(best.theta) if isinstance(objective, LossObjective) else None,
+        **known,
     )
 
 
-@eqx.filter_jit
-def _residuals(objective: Objective, theta: Float[Array, " D"]) -> Float[Array, "n n"]:
-    return objective.residuals(theta)
-
-
-def _goodness(objective: Objective, best: EngineState, covariance_of_theta: Float[Array, "D D"]) -> dict[str, Any]:
-    """Loss, chi-square, and the parameters within a standard deviation of a bound."""
-    theta = best.theta
-    chi_square = float(jnp.sum(_residuals(objective, theta) ** 2))
-    freedom = int(jnp.sum(objective.mask)) - theta.shape[0]
-    space = objective.space
-    physical, (lower, upper) = np.asarray(space.physical(theta)), map(np.asarray, space.bounds)
-    sigma = np.asarray(space.jacobian_diag(theta)) * np.sqrt(np.diagonal(np.asarray(covariance_of_theta)))
-    touching = np.isfinite(sigma) & ((physical - lower < sigma) | (upper - physical < sigma))
-    return {
-        "loss": float(best.loss),
-        "chi_square": chi_square,
-        "degrees_of_freedom": freedom,
-        "reduced_chi_square": chi_square / freedom if freedom > 0 else np.nan,
-        "at_bounds": tuple(label for label, t in zip(space.labels, touching, strict=True) if t),
-    }
+def _trace(rows: list[Rows]) -> Trace:
+    columns = jax.tree.map(lambda *parts: jnp.asarray(np.concatenate(parts)), *rows)
+    return Trace(**columns._asdict())

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .abstract_objective import check_informed
 from .engines import (
     MOST_REJECTIONS,
     AbstractEngine,
@@ -42,17 +43,20 @@ class SimpleGD(AbstractEngine):
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:
         """Rate and gradient are found by the first step."""
-        return initial_state(theta, None, (jnp.zeros((), theta.dtype), jnp.zeros_like(theta)))
+        zero = jnp.zeros((), theta.dtype)
+        return initial_state(theta, None, (zero, jnp.zeros_like(theta)), tried=theta, base_lr=zero)
 
     def step(self, objective: Any, state: EngineState) -> EngineState:
-        """One step down the gradient; a step to a loss that is not finite is refused,
+        """One step down the gradient; a step to a loss or gradient that is not finite is refused,
         which ends the descent: the same gradient would lead there again.
         """
+        start = state.step < 0
         rate, gradient = state.memory
-        move = rate * gradient
+        move = jnp.where(start, 0.0, rate * gradient)
         loss, slope = jax.value_and_grad(objective.loss)(state.theta - move)
-        accepted = (jnp.isfinite(loss) & jnp.all(jnp.isfinite(slope))) | (state.step < 0)
-        rate = jax.lax.cond(state.step < 0, lambda: self._rate(objective, state.theta), lambda: rate)
+        finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(slope))
+        accepted = finite | start
+        rate = jax.lax.cond(start, lambda: self._rate(objective, state.theta), lambda: rate)
         pick = lambda new, old: jnp.where(accepted, new, old)  # noqa: E731
         norm = jnp.linalg.norm(pick(slope, gradient))
         return EngineState(
@@ -66,10 +70,15 @@ class SimpleGD(AbstractEngine):
             converged=0.5 * rate * norm**2 < self.tolerance,
             information=None,
             memory=(rate, pick(slope, gradient)),
+            finite=finite,
+            tried=state.theta - move,
+            base_lr=rate,
         )
 
     def _rate(self, objective: Any, theta: Float[Array, " D"]) -> Float[Array, ""]:
         if self.learning_rate is not None:
             return self.learning_rate.astype(theta.dtype)
+        check_informed(objective, "the default rate of SimpleGD, where no learning_rate is given")
         expansion = objective.expansion(theta)
-        return 1 / jnp.linalg.eigvalsh(expansion.information + expansion.prior_information)[-1]
+        largest = jnp.linalg.eigvalsh(expansion.information + expansion.prior_information)[-1]
+        return jnp.where(largest > 0, 1 / jnp.where(largest > 0, largest, 1.0), 1.0)

@@ -1,39 +1,21 @@
 """The objective: how badly a model with θ in place explains an observation."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from ..params import ThetaSpace, validate
+from ..params import AbstractSpace, validate
+from .abstract_objective import AbstractInformedObjective
+from .abstract_objective import Expansion as Expansion
 from .likelihoods import AbstractLikelihood, PixelData, likelihood_named
 
 LEAST_RESPONSE = 1e-10
 
 
-class Expansion(NamedTuple):
-    """Second-order picture of the loss at one θ.
-
-    Attributes
-    ----------
-    loss : Array ()
-    gradient : Array (D,)
-    information : Array (D, D)
-        Expected information J^T W J of the likelihood.
-    prior_information : Array (D, D)
-        Information of the priors.
-    """
-
-    loss: Float[Array, ""]
-    gradient: Float[Array, " D"]
-    information: Float[Array, "D D"]
-    prior_information: Float[Array, "D D"]
-
-
-class Objective(eqx.Module):
+class Objective(AbstractInformedObjective):
     """Minus the log posterior of θ, given an observation.
 
     Of a model it asks only `model()`, the expected image of one exposure, and `variance(expected)`.
@@ -42,7 +24,7 @@ class Objective(eqx.Module):
     ----------
     model : eqx.Module
         Supplies every parameter that `space` does not move.
-    space : ThetaSpace
+    space : ThetaSpace or EigenSpace
         What θ means; its priors, if it has any, enter the loss.
     observation : object with `image`, `variance`, `mask`, `exposures`
         Electrons; the mask is True where a pixel is used.
@@ -58,14 +40,14 @@ class Objective(eqx.Module):
     """
 
     model: Any
-    space: ThetaSpace
+    space: AbstractSpace
     image: Float[Array, "n n"]
     variance: Float[Array, "n n"] | None
     mask: Bool[Array, "n n"]
     exposures: Float[Array, ""]
     likelihood: AbstractLikelihood
 
-    def __init__(self, model: Any, space: ThetaSpace, observation: Any, likelihood: str = "poisson"):
+    def __init__(self, model: Any, space: AbstractSpace, observation: Any, likelihood: str = "poisson"):
         self.model = jax.tree.map(_strong, validate(model))
         self.space = space
         self.likelihood = likelihood_named(likelihood)
@@ -86,7 +68,7 @@ class Objective(eqx.Module):
 
     def loss(self, theta: Float[Array, " D"]) -> Float[Array, ""]:
         """Minus log-likelihood (up to a constant) minus log prior, over the pixels of the mask."""
-        return self._signal_loss(self.expected(theta), theta) - self.space.log_prior(theta)
+        return self.signal_loss(self.expected(theta), theta) - self.space.log_prior(theta)
 
     def log_prob(self, theta: Float[Array, " D"]) -> Float[Array, ""]:
         """Log posterior density of the physical parameters, up to a constant."""
@@ -98,6 +80,11 @@ class Objective(eqx.Module):
         sigma = jnp.sqrt(self.likelihood.variance(expected, self._data(theta)))
         return jnp.where(self.mask, (self.image - expected) / jnp.where(self.mask, sigma, 1.0), 0.0)
 
+    @property
+    def num_data(self) -> Int[Array, ""]:
+        """Number of used pixels."""
+        return jnp.sum(self.mask)
+
     def jacobian(self, theta: Float[Array, " D"]) -> tuple[Float[Array, "n n"], Float[Array, "D n n"]]:
         """Expected image and its derivative by each element of θ, in forward mode."""
         push = lambda direction: jax.jvp(self.expected, (theta,), (direction,))  # noqa: E731
@@ -106,7 +93,7 @@ class Objective(eqx.Module):
     def expansion(self, theta: Float[Array, " D"]) -> Expansion:
         """Loss, gradient and expected information, all from one set of forward derivatives."""
         expected, jacobian = self.jacobian(theta)
-        signal_loss, slope = jax.value_and_grad(self._signal_loss)(expected, theta)
+        signal_loss, slope = jax.value_and_grad(self.signal_loss)(expected, theta)
         weight = jnp.where(self.mask, self.likelihood.information(expected, self._data(theta)), 0.0)
         flat = jacobian.reshape(theta.shape[0], -1)
         log_prior, prior_slope = jax.value_and_grad(self.space.log_prior)(theta)
@@ -120,9 +107,10 @@ class Objective(eqx.Module):
 
     def prior_information(self, theta: Float[Array, " D"]) -> Float[Array, "D D"]:
         """Information that the priors add at θ."""
-        return jnp.diag(self.space.prior_information(theta))
+        return self.space.prior_information_matrix(theta)
 
-    def _signal_loss(self, expected, theta):
+    def signal_loss(self, expected: Float[Array, "n n"], theta: Float[Array, " D"]) -> Float[Array, ""]:
+        """Minus log-likelihood of an expected signal; of θ it takes the detector's noise only."""
         pixels = self.likelihood.loss(jnp.where(self.mask, expected, 1.0), self._data(theta))
         return jnp.sum(jnp.where(self.mask, pixels, 0.0))
 
@@ -137,7 +125,7 @@ def _above_rounding(information: Float[Array, "D D"], total: Float[Array, ""]):
 
     A response per unit of less than 1e-10 of the image, whose own information is `total`, is none.
     """
-    seen = jnp.diagonal(information) > LEAST_RESPONSE**2 * total
+    seen = ~(jnp.diagonal(information) <= LEAST_RESPONSE**2 * total)  # what is not a number stays so
     return jnp.where(seen[:, None] & seen, information, 0.0), seen
 
 

@@ -1,5 +1,7 @@
 """The detector: what it adds to an expected image, and its noise."""
 
+from typing import Literal
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -38,6 +40,19 @@ class Detector(Model):
     pixel_response: Float[Array, "n n"] = buffer("Relative response of each pixel.")
     pixel_offsets: Float[Array, "n n 2"] = buffer("Displacement (x, y) of each pixel's centre.", unit="pixel")
     bit_depth: int = static("Bits of the analogue-to-digital converter.")
+    sky_roll_deg: Float[Array, ""] | None = param(
+        "deg",
+        "Direction of +row on the sky, from north through east; absent where it is not known.",
+        symbol=r"\rho",
+        default=None,
+    )
+    parity: Literal[1, -1] = static(
+        "1 where the turn from +row to +column is the one from north to east, -1 where it is the other.", default=1
+    )
+
+    def __check_init__(self):
+        if self.parity not in (1, -1):
+            raise ValueError(f"Expected detector.parity 1 or -1, got {self.parity}. It is -1 where +column is west.")
 
     def expected(
         self, samples: Float[Array, "m m"], plate_scale_as: Float[Array, ""], oversample: int

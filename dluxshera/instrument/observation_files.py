@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .bad_pixels import without_bad_pixels
 from .observation_fits import fits_bytes, read_fits
 from .raw_image import RawImage
 
 _FITS_SUFFIXES, _GZIP_SUFFIXES = (".fits", ".fit"), (".fits.gz", ".fit.gz")
-_NPZ_VALUES = ("unit", "exposures", "saturation")
-_NPZ_NAMES = ("image", "variance", "mask", *_NPZ_VALUES)
+_NPZ_VALUES = ("unit", "exposures", "saturation", "sky_roll_deg", "parity")
+_NPZ_NAMES = ("image", "variance", "mask", "corner", *_NPZ_VALUES)
 _MAX_BYTES = 2**30
 _UNREADABLE = (
     OSError,
@@ -30,8 +31,8 @@ _UNREADABLE = (
 )
 
 
-def read_raw_image(path: Path, extension: int | str | None) -> RawImage:
-    """Read an image from a FITS or NPZ file, in the file's own unit.
+def read_raw_image(path: Path, extension: int | str | None, bad_pixels: str | Path | int | None = None) -> RawImage:
+    """Read an image from a FITS or NPZ file, in the file's own unit, with the pixels of a bad-pixel map masked.
 
     Raises
     ------
@@ -41,15 +42,14 @@ def read_raw_image(path: Path, extension: int | str | None) -> RawImage:
     kind = _kind(path)
     if not path.is_file():
         raise ValueError(f"{path}: Expected an image file, got none. Check the path.")
-    if kind != "npz":
-        return read_fits(path, extension)
-    if extension is not None:
+    if kind == "npz" and extension is not None:
         raise ValueError(f"{path}: Expected no extension for an NPZ file, got {extension!r}.")
-    return _read_npz(path)
+    raw = _read_npz(path) if kind == "npz" else read_fits(path, extension)
+    return raw if bad_pixels is None else without_bad_pixels(raw, bad_pixels, path)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, overwrite: bool, saturation_e: Real | None) -> None:
-    """Write `image`, `mask`, `exposures` and, where given, `variance` (electrons), whole or not at all.
+    """Write an observation's arrays by name (electrons), whole or not at all.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .raw_image import RawImage
+from .sky import Sky, sky_of_header
 
 _UNREADABLE = (
     OSError,
@@ -31,10 +32,12 @@ _KEYWORDS = {
     "exposure_time_s": "EXPTIME",
     "saturation": "SATURATE",
 }
+_CORNER = ("XCORNER", "YCORNER")
+_BAD_PIXELS = ("DQ", "BPM", "BADPIX")
 
 
 def read_fits(path: Path, extension: int | str | None) -> RawImage:
-    """Read one image, and the VARIANCE and MASK extensions where there are any.
+    """Read one image, and the VARIANCE, MASK and bad-pixel (DQ, BPM, BADPIX) extensions where there are any.
 
     Parameters
     ----------
@@ -57,9 +60,35 @@ def read_fits(path: Path, extension: int | str | None) -> RawImage:
         hdu["data"],
         variance=None if variance is None else variance["data"],
         variance_unit=None if variance is None else variance["header"].get("BUNIT"),
-        mask=None if mask is None else _as_mask(f"{path}[MASK]", mask["data"]),
+        mask=_mask(path, hdus, mask, hdu["data"].shape),
+        corner=_corner(where, hdu["header"]),
+        **_orientation(where, hdu["header"])._asdict(),
         **{field: hdu["header"].get(keyword) for field, keyword in _KEYWORDS.items()},
     )
+
+
+def read_image(path: Path) -> tuple[str, np.ndarray]:
+    """The only image of a FITS file, and its file and extension in words.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, if it is not sound or holds no image, or several.
+    """
+    hdus = _load(path)
+    images = [index for index, hdu in enumerate(hdus) if hdu["data"] is not None]
+    if len(images) != 1:
+        names = [hdus[index]["name"] or index for index in images]
+        raise ValueError(
+            f"{path}: Expected one image, got {len(images)}: {names}. Name the extension, as in {path.name}[1]."
+        )
+    return f"{path}[{hdus[images[0]]['name']}]", hdus[images[0]]["data"]
+
+
+def read_named_image(path: Path, extension: int | str) -> tuple[str, np.ndarray]:
+    """The image of one extension, by name or number, and its file and extension in words. Raises as `read_fits`."""
+    hdu = _select(path, _load(path), extension)
+    return f"{path}[{hdu['name']}]", hdu["data"]
 
 
 def fits_bytes(arrays: Mapping[str, np.ndarray], *, saturation_e: Real | None, compress: bool) -> bytes:
@@ -72,6 +101,7 @@ def fits_bytes(arrays: Mapping[str, np.ndarray], *, saturation_e: Real | None, c
     primary.header["NEXP"] = (int(exposures), "number of exposures summed")
     if saturation_e is not None:
         primary.header["SATURATE"] = (float(saturation_e), "[electron] saturation level of one exposure")
+    _write_place(primary.header, arrays)
     primary.header["ORIGIN"] = ("dluxshera", "software that wrote this file")
     hdus = [primary]
     if "variance" in arrays:
@@ -83,6 +113,16 @@ def fits_bytes(arrays: Mapping[str, np.ndarray], *, saturation_e: Real | None, c
     buffer = io.BytesIO()
     fits.HDUList(hdus).writeto(buffer, checksum=True)
     return gzip.compress(buffer.getvalue(), mtime=0) if compress else buffer.getvalue()
+
+
+def _write_place(header: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Where the image was cut out, and how it lies on the sky, where that is known."""
+    for keyword, axis, value in zip(_CORNER, ("column", "row"), arrays.get("corner", ()), strict=False):
+        header[keyword] = (float(value), f"{axis} of the first pixel before the cut")
+    if "sky_roll_deg" in arrays:
+        header["SKYROLL"] = (float(arrays["sky_roll_deg"]), "[deg] of +row, from north through east")
+    if "parity" in arrays:
+        header["PARITY"] = (int(arrays["parity"]), "1: +row to +column turns as north to east")
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
@@ -115,7 +155,7 @@ def _hdu_content(hdu) -> dict[str, Any]:
     data = np.asarray(hdu.data, float) if hdu.is_image and hdu.data is not None else None
     return {
         "name": hdu.name,
-        "header": {key: hdu.header.get(key) for key in (*_KEYWORDS.values(), "NEXTEND")},
+        "header": hdu.header,
         "data": data,
     }
 
@@ -142,6 +182,37 @@ def _select(path: Path, hdus: list[dict[str, Any]], extension: int | str) -> dic
 
 def _named(hdus: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
     return next((hdu for hdu in hdus if hdu["name"].upper() == name.upper()), None)
+
+
+def _mask(path: Path, hdus: list[dict[str, Any]], mask: dict[str, Any] | None, shape: tuple[int, ...]):
+    """True where both a mask and the bad-pixel maps let a pixel be used; None where there is neither."""
+    used = [] if mask is None else [_as_mask(f"{path}[MASK]", mask["data"])]
+    for name in _BAD_PIXELS:
+        found = _named(hdus, name)
+        if found is not None and found["data"] is not None:
+            if found["data"].shape != shape:
+                raise ValueError(
+                    f"{path}[{name}]: Expected the shape {shape} of the image, got {found['data'].shape}. "
+                    "Correct or remove the extension."
+                )
+            used.append(found["data"] == 0)
+    return np.logical_and.reduce(used) if used else None
+
+
+def _corner(where: str, header: Any) -> np.ndarray | None:
+    values = [header.get(keyword) for keyword in _CORNER]
+    if None in values:
+        return None
+    if not all(isinstance(value, Real) and np.isfinite(value) for value in values):
+        raise ValueError(f"{where}: Expected numbers for {', '.join(_CORNER)}, got {values}. Correct or remove them.")
+    return np.asarray(values, float)
+
+
+def _orientation(where: str, header: Any) -> Sky:
+    try:
+        return sky_of_header(header)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _as_mask(where: str, data: np.ndarray | None) -> np.ndarray:

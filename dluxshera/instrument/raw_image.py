@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _ELECTRONS = {"electron", "electrons", "e", "e-", "photoelectron", "photoelectrons"}
-_DIGITAL = {"adu", "adus", "dn"}
+_DIGITAL = {"adu", "adus", "dn", "dns", "count", "counts", "ct", "cts"}
 _PER_SECOND = re.compile(r"(/s|/sec|/second|s-1|s\^-1|s\*\*-1)$")
 _ROUNDING = 1e-9  # a level times a gain times a count is not exact
 
@@ -30,6 +30,11 @@ class RawImage(NamedTuple):
         Of one exposure.
     saturation : float
         Level of one exposure, in the counting unit of `unit` (electron or adu).
+    corner : array (2,), pixels
+        Column and row, in the file first read, of the first pixel of an image that was cut out of it.
+    sky_roll_deg : float, degrees
+    parity : int
+        Orientation, see `sky`.
     """
 
     where: str
@@ -42,6 +47,9 @@ class RawImage(NamedTuple):
     exposures: Any = None
     exposure_time_s: Any = None
     saturation: Any = None
+    corner: Any = None
+    sky_roll_deg: Any = None
+    parity: Any = None
 
 
 class Unit(NamedTuple):
@@ -61,7 +69,7 @@ class Electrons(NamedTuple):
 
 
 def parse_unit(text: Any, where: str) -> Unit:
-    """Read a unit such as `electron`, `adu` or `electron/s`.
+    """Read a unit such as `electron`, `adu` (also called DN or counts) or `electron/s`.
 
     Raises
     ------
@@ -74,7 +82,8 @@ def parse_unit(text: Any, where: str) -> Unit:
     counted = _PER_SECOND.sub("", name)
     if counted not in _ELECTRONS | _DIGITAL:
         raise ValueError(
-            f"{where}: Expected the unit electron, adu, electron/s or adu/s, got {text!r}. Pass one as unit=."
+            f"{where}: Expected the unit electron, adu (DN, counts), electron/s or adu/s, got {text!r}. "
+            "Pass one as unit=."
         )
     return Unit(counted in _DIGITAL, counted != name)
 

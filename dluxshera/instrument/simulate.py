@@ -81,7 +81,7 @@ def simulate(model: Instrument, key: Any, exposures: SupportsIndex = 1, noise: b
     readout = _readout(model.detector)
     image, saturated = count * expected, _likely_saturated(expected, variance, count, readout)
     # Built from the expected image: a faint one is not refused for how its noise happened to fall.
-    observation = Observation(image, count * variance, exposures=count)
+    observation = Observation(image, count * variance, exposures=count, **_orientation(model.detector))
     if noise:
         image, clipped = _draw(generator, np.maximum(expected, 0.0), count, readout)
         saturated = clipped if count == 1 else clipped | saturated
@@ -89,6 +89,12 @@ def simulate(model: Instrument, key: Any, exposures: SupportsIndex = 1, noise: b
     warn_saturated(int(saturated.sum()), "simulate")
     fields = (jnp.asarray(image, observation.image.dtype), observation.mask & ~saturated)
     return eqx.tree_at(lambda o: (o.image, o.mask), observation, fields)
+
+
+def _orientation(detector: Detector) -> dict[str, Any]:
+    """How the image lies on the sky; nothing where the roll is not known."""
+    known = detector.sky_roll_deg is not None
+    return {"sky_roll_deg": detector.sky_roll_deg, "parity": detector.parity} if known else {}
 
 
 def _draw(generator: np.random.Generator, mean: np.ndarray, count: int, readout: _Readout):

@@ -4,9 +4,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
-from ..params import ParameterError, derived, param
+from ..params import ParameterError, derived
 from ..params.checks import is_traced
-from . import _fields as fields
+from . import telescope_fields as fields
 from .mirrors import PrimaryMirror, Relay, SecondaryMirror
 from .paraxial import MarginalRay, marginal_ray, separation_for_focal_length
 from .telescope import AbstractTelescope, Focus, Surface
@@ -31,7 +31,7 @@ class FourPlaneTelescope(AbstractTelescope):
     m1: PrimaryMirror
     m2: SecondaryMirror
     relay: Relay
-    plane_separation: Float[Array, ""] = param("m", "Distance from M1 to M2.", symbol="d_{12}", bounds=(0.0, None))
+    plane_separation: Float[Array, ""] = fields.plane_separation()
     diffractive_pupil_fraction: Float[Array, "n n"] = fields.diffractive_pupil_fraction()
     diffractive_pupil_step_m: Float[Array, ""] = fields.diffractive_pupil_step()
     focus_shift: Float[Array, ""] = fields.focus_shift()
@@ -55,17 +55,33 @@ class FourPlaneTelescope(AbstractTelescope):
         powers = (1 / self.m1.focal_length, 1 / self.m2.focal_length, self.relay.power)
         return marginal_ray(powers, (self.plane_separation, self.relay.separation))
 
-    @derived("m", "System focal length; negative inverts the image.", symbol="f")
+    @derived(
+        "m",
+        "System focal length; negative inverts the image.",
+        symbol="f",
+        follows_from=("m1.focal_length", "m2.focal_length", "plane_separation", "relay.power", "relay.separation"),
+        alias="effective_focal_length",
+    )
     def focal_length(self) -> Float[Array, ""]:
         """EFL of mirrors and relay, metres."""
         return self._marginal_ray().focal_length
 
-    @derived("", "Beam compression between M1 and M2, 1/(1 - d12/f1).", symbol="m")
+    @derived(
+        "",
+        "Beam compression between M1 and M2, 1/(1 - d12/f1).",
+        symbol="m",
+        follows_from=("m1.focal_length", "plane_separation"),
+    )
     def magnification(self) -> Float[Array, ""]:
         """Ratio of the beam's diameter at M1 to that at M2."""
         return 1 / self._marginal_ray().heights[0]
 
-    @derived("", "Beam compression between M1 and the relay; negative after the mirrors' focus.", symbol="m_3")
+    @derived(
+        "",
+        "Beam compression between M1 and the relay; negative after the mirrors' focus.",
+        symbol="m_3",
+        follows_from=("m1.focal_length", "m2.focal_length", "plane_separation", "relay.separation"),
+    )
     def relay_magnification(self) -> Float[Array, ""]:
         """Ratio of the beam's diameter at M1 to that at the relay, signed."""
         return 1 / self._marginal_ray().heights[1]

@@ -22,11 +22,12 @@ def nonzero(value) -> str | None:
 
 
 def _diameter(symbol: str):
-    return param("m", "Clear diameter.", symbol=symbol, bounds=(1e-4, None))
+    return param("m", "Clear diameter.", symbol=symbol, bounds=(1e-4, None), slip_above=100.0)
 
 
 def _focal_length(symbol: str):
-    return param("m", "Focal length; negative for a convex mirror.", symbol=symbol, validator=nonzero)
+    doc = "Focal length; negative for a convex mirror."
+    return param("m", doc, symbol=symbol, validator=nonzero, slip_above=100.0)
 
 
 def _zernikes(symbol: str, doc: str):
@@ -42,11 +43,11 @@ def _noll_indices():
 
 
 def _pupil_map():
-    return buffer("Wavefront error map over the pupil.", unit="m", optional=True)
+    return buffer("Wavefront error map over the pupil.", unit="m", optional=True, slip_above=1e-3)
 
 
 def _mirror_map():
-    return buffer("Wavefront error map over the mirror's own diameter.", unit="m", optional=True)
+    return buffer("Wavefront error map over the mirror's own diameter.", unit="m", optional=True, slip_above=1e-3)
 
 
 _PUPIL_ZERNIKES = "Noll Zernike coefficients of the wavefront, unit RMS over the full circle."
@@ -124,7 +125,9 @@ class Relay(Model):
     """
 
     power: Float[Array, ""] = param("1/m", "Power; zero for a neutral relay.", symbol=r"\varphi_3")
-    separation: Float[Array, ""] = param("m", "Distance from M2.", symbol="d_{23}", bounds=(0.0, None))
+    separation: Float[Array, ""] = param(
+        "m", "Distance from M2.", symbol="d_{23}", bounds=(0.0, None), slip_above=100.0
+    )
     diameter: Float[Array, ""] = _diameter("D_3")
     zernike_coeffs_nm: Float[Array, " k"] = _zernikes("a_3", _MIRROR_ZERNIKES)
     noll_indices: tuple[int, ...] = _noll_indices()

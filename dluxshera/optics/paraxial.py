@@ -38,7 +38,9 @@ class MarginalRay(NamedTuple):
         return self.heights[-1] / self.power
 
 
-def marginal_ray(powers: Sequence[Float[Array, ""]], separations: Sequence[Float[Array, ""]]) -> MarginalRay:
+def marginal_ray(
+    powers: Sequence[Float[Array, ""]], separations: Sequence[Float[Array, ""] | float | int]
+) -> MarginalRay:
     """Trace planes of `powers` (1/metres), one more than there are `separations` (metres)."""
     height, power = 1.0, powers[0]
     heights, distances = [], []

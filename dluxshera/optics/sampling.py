@@ -167,7 +167,7 @@ def _pixel_problem(telescope, cutoff: float | int) -> str | None:
 
 
 def _wavelength_problem(wavelengths: np.ndarray, field_radius: float | int, diameter: float | int) -> str | None:
-    low, high = wavelengths.min(), wavelengths.max()
+    low, high = float(wavelengths.min()), float(wavelengths.max())
     needed = wavelength_count(field_radius, diameter, (low + high) / 2, high - low)
     if len(wavelengths) >= needed:
         return None

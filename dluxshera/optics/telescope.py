@@ -90,16 +90,20 @@ class AbstractTelescope(Model):
         amplitude = mask / jnp.sqrt(jnp.sum(mask**2))
         return amplitude * (1 + fraction * (step - 1)) * phasor(wavenumber * wavefront)
 
-    def intensity(self, stars: Stars, pixel_pitch: Float[Array, ""], npix: int) -> Float[Array, "n n"]:
+    def intensity(
+        self, stars: Stars, pixel_pitch: Float[Array, ""], npix: int, centre: Float[Array, "2"] | None = None
+    ) -> Float[Array, "n n"]:
         """Photons per pixel-sized cell around each of `npix` x `npix` points, without pixel integration.
 
         Parameters
         ----------
         stars : Stars
         pixel_pitch : Array (), metres
-            Spacing of the points, centred on the optical axis.
+            Spacing of the points.
         npix : int
             Points per side.
+        centre : Array (2,), metres, optional
+            Where the middle (x, y) of the points lies on the detector; the optical axis without it.
 
         Returns
         -------
@@ -111,11 +115,14 @@ class AbstractTelescope(Model):
         wavefront, pixel = self.m1.wavefront(), self.m1.diameter / self.pupil_npix
         stops, errors = self._seen_surfaces(stars, grid, surfaces)
         walk = sum(surface.distance for surface in surfaces) * stars.positions
+        angles = stars.positions
+        if centre is not None:
+            angles = angles - focus.height * centre / focus.detector_distance
 
         def add_wavelength(image, inputs):
             wavelength, photons = inputs
             field = self._at_last_plane(wavelength, wavefront, grid, surfaces, stops, errors)
-            field = field * _tilts(stars.positions, pixel * grid.steps, walk, focus, wavelength)
+            field = field * _tilts(angles, pixel * grid.steps, walk, focus, wavelength)
             phase_step = pixel * pixel_pitch * focus.height / (wavelength * focus.detector_distance)
             focal = focal_field(field, phase_step, grid, npix)
             photons_per_cell = jnp.tensordot(photons * phase_step**2, focal.real**2 + focal.imag**2, 1)

@@ -3,8 +3,8 @@
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from ..params import derived, param
-from . import _fields as fields
+from ..params import derived
+from . import telescope_fields as fields
 from .mirrors import PrimaryMirror, SecondaryMirror
 from .paraxial import MarginalRay, marginal_ray, separation_for_focal_length
 from .telescope import AbstractTelescope, Focus, Surface
@@ -18,7 +18,7 @@ class ThreePlaneTelescope(AbstractTelescope):
 
     m1: PrimaryMirror
     m2: SecondaryMirror
-    plane_separation: Float[Array, ""] = param("m", "Distance from M1 to M2.", symbol="d_{12}", bounds=(0.0, None))
+    plane_separation: Float[Array, ""] = fields.plane_separation()
     diffractive_pupil_fraction: Float[Array, "n n"] = fields.diffractive_pupil_fraction()
     diffractive_pupil_step_m: Float[Array, ""] = fields.diffractive_pupil_step()
     focus_shift: Float[Array, ""] = fields.focus_shift()
@@ -33,12 +33,23 @@ class ThreePlaneTelescope(AbstractTelescope):
     def _marginal_ray(self) -> MarginalRay:
         return marginal_ray((1 / self.m1.focal_length, 1 / self.m2.focal_length), (self.plane_separation,))
 
-    @derived("m", "System focal length; negative inverts the image.", symbol="f")
+    @derived(
+        "m",
+        "System focal length; negative inverts the image.",
+        symbol="f",
+        follows_from=("m1.focal_length", "m2.focal_length", "plane_separation"),
+        alias="effective_focal_length",
+    )
     def focal_length(self) -> Float[Array, ""]:
-        """EFL = 1/(1/f1 + 1/f2 - d/(f1 f2)), metres."""
+        """EFL = 1/(1/f1 + 1/f2 - d12/(f1 f2)), metres."""
         return self._marginal_ray().focal_length
 
-    @derived("", "Beam compression between M1 and M2, 1/(1 - d/f1).", symbol="m")
+    @derived(
+        "",
+        "Beam compression between M1 and M2, 1/(1 - d12/f1).",
+        symbol="m",
+        follows_from=("m1.focal_length", "plane_separation"),
+    )
     def magnification(self) -> Float[Array, ""]:
         """Ratio of the beam's diameter at M1 to that at M2."""
         return 1 / self._marginal_ray().heights[0]

@@ -4,7 +4,7 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from ..params import param
-from . import _fields as fields
+from . import telescope_fields as fields
 from .mirrors import EntrancePupil, nonzero
 from .telescope import AbstractTelescope, Focus, Surface
 
@@ -14,7 +14,7 @@ class TwoPlaneTelescope(AbstractTelescope):
 
     m1: EntrancePupil
     focal_length: Float[Array, ""] = param(
-        "m", "System focal length; negative inverts the image.", symbol="f", validator=nonzero
+        "m", "System focal length; negative inverts the image.", symbol="f", validator=nonzero, slip_above=1000.0
     )
     diffractive_pupil_fraction: Float[Array, "n n"] = fields.diffractive_pupil_fraction()
     diffractive_pupil_step_m: Float[Array, ""] = fields.diffractive_pupil_step()

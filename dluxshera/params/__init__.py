@@ -17,6 +17,8 @@ from .fields import param as param
 from .fields import static as static
 from .index_map import IndexEntry as IndexEntry
 from .index_map import IndexMap as IndexMap
+from .lint import conflicting_units as conflicting_units
+from .lint import lint as lint
 from .model import Model as Model
 from .paths import UnknownPathError as UnknownPathError
 from .paths import parameter_mask as parameter_mask
@@ -26,6 +28,10 @@ from .priors import LogNormal as LogNormal
 from .priors import Normal as Normal
 from .priors import TruncatedNormal as TruncatedNormal
 from .priors import Uniform as Uniform
+from .rebuild import RebuildWarning as RebuildWarning
+from .rebuild import Recipe as Recipe
+from .rebuild import rebuilt as rebuilt
+from .space import AbstractSpace as AbstractSpace
 from .spec import ParameterError as ParameterError
 from .spec import ParamSpec as ParamSpec
 from .theta import ThetaSpace as ThetaSpace

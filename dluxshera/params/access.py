@@ -1,6 +1,6 @@
 """Reading and writing values by dotted path."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +12,8 @@ from .coerce import as_float
 from .elements import Target, read_place, target
 from .fields import as_buffer
 from .paths import Place, descend, describe_kind
-from .spec import ParameterError
+from .spec import ParameterError, ParamSpec
+from .units import in_unit
 
 
 def get_value(model: Any, path: str) -> Any:
@@ -60,9 +61,10 @@ def set_values(model: Any, values: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     model : eqx.Module
-    values : mapping of str to number, array or astropy Quantity
+    values : mapping of str to number, array, astropy Quantity or text such as `550 nm`
         Values by path of parameters, buffers and aliases, with optional element suffixes. The shape must
-        be the present one, except that a whole buffer may change its shape.
+        be the present one, except that a whole buffer may change its shape. Plain numbers are in the declared
+        unit; one that is far too large for it is refused as a slip, unless its unit is given.
 
     Returns
     -------
@@ -76,8 +78,17 @@ def set_values(model: Any, values: Mapping[str, Any]) -> Any:
     TypeError
         If a value is not a number.
     """
+    return _set(model, values, _from_user)
+
+
+def restore_values(model: Any, values: Mapping[str, Any]) -> Any:
+    """As `set_values`, for numbers that a model has held before: none is taken for a slip of units."""
+    return _set(model, values, lambda value, spec: value)
+
+
+def _set(model: Any, values: Mapping[str, Any], read: Callable[[Any, ParamSpec], Any]) -> Any:
     resolved = [(*_settable(model, path), value) for path, value in values.items()]
-    resolved = [(place, item, _coerced(place, item, value)) for place, item, value in resolved]
+    resolved = [(place, item, _coerced(place, item, value, read)) for place, item, value in resolved]
     return validate(_write(model, resolved))
 
 
@@ -122,9 +133,14 @@ def _settable(model: Any, path: str) -> tuple[Place, Target]:
     return place, item
 
 
-def _coerced(place: Place, item: Target, value: Any) -> Any:
+def _from_user(value: Any, spec: ParamSpec) -> Any:
+    return value if is_traced(value) else in_unit(value, spec)
+
+
+def _coerced(place: Place, item: Target, value: Any, read: Callable[[Any, ParamSpec], Any]) -> Any:
+    spec = ParamSpec() if place.spec is None else place.spec
     try:
-        value = _convert(place, value)
+        value = _convert(place, read(value, spec))
     except TypeError as error:
         raise TypeError(f"{item.name}: {error}") from error
     except ValueError as error:

@@ -41,16 +41,19 @@ def check_aliases(model: Any, primitives: list[Target], aliases: list[Target]) -
     ParameterError
         Naming the alias and the primitive or the other alias.
     """
-    moved = {(item.tokens, position): item.name for item in primitives for position in item.positions()}
+    solved = {item.tokens for alias in aliases for item in solved_targets(model, alias)}
+    known = [item for item in primitives if item.tokens in solved]
+    moved = {(item.tokens, position): item for item in known for position in item.positions()}
     for alias in aliases:
         for item in solved_targets(model, alias):
-            clash = [moved[key] for key in ((item.tokens, p) for p in item.positions()) if key in moved]
+            keys = [(item.tokens, position) for position in item.positions()]
+            clash = [moved[key] for key in keys if key in moved and moved[key].tokens != alias.tokens]
             if clash:
                 raise ParameterError(
-                    f"Expected the alias {alias.name!r} without {clash[0]!r}, got both: "
+                    f"Expected the alias {alias.name!r} without {clash[0].name!r}, got both: "
                     f"the alias solves for {item.name!r}. Leave one of them out."
                 )
-            moved |= {(item.tokens, position): alias.name for position in item.positions()}
+            moved |= dict.fromkeys(keys, alias)  # other elements of this alias hold the ones solved before
 
 
 def check_targets(model: Any, primitives: list[Target], aliases: list[Target]) -> None:
@@ -65,7 +68,7 @@ def refuse_derived(place: Place) -> ParameterError:
     primitives = (join_path(parent, path) for path in place.value.primitives(place.owner))
     return ParameterError(
         f"Expected a parameter or an alias, got {place.path!r}, which is derived. "
-        f"Use its primitives: {', '.join(primitives) or 'none declared'}."
+        f"Use its primitives: {', '.join(primitives) or 'none declared'}.{place.value.alias_advice}"
     )
 
 

@@ -15,6 +15,7 @@ from .coerce import as_float
 from .fields import as_buffer, field_kind, is_static_value
 from .paths import Place, walk
 from .spec import ParameterError, ParamSpec
+from .units import slip_hint
 
 
 def check_fields(module: Any) -> None:
@@ -90,10 +91,18 @@ def value_problem(value: np.ndarray, spec: ParamSpec) -> str | None:
     """Say what is wrong with a concrete value (finite, bounds, validator), or return None."""
     if not np.all(np.isfinite(value)):
         return f"Expected finite numbers, got {_brief(value)}."
-    lower, upper = spec.bounds
-    if (lower is not None and np.any(value < lower)) or (upper is not None and np.any(value > upper)):
-        return f"Expected a value in {bounds_text(spec.bounds)}, got {_brief(value)}."
+    outside = outside_bounds(value, spec.bounds)
+    if outside.size:
+        hint = slip_hint(outside, spec)
+        return f"Expected a value in {bounds_text(spec.bounds)}, got {_brief(value)}.{hint}"
     return spec.validator(value) if spec.validator is not None else None
+
+
+def outside_bounds(value: Any, bounds: tuple[float | None, float | None]) -> np.ndarray:
+    """Return the elements below the lower or above the upper bound, flat."""
+    lower, upper = (default if b is None else b for b, default in zip(bounds, (-np.inf, np.inf), strict=True))
+    flat = np.ravel(value)
+    return flat[(flat < lower) | (flat > upper)]
 
 
 def bounds_text(bounds: tuple[float | None, float | None]) -> str:
@@ -204,4 +213,6 @@ def _alternatives(annotation: Any) -> tuple:
 
 
 def _brief(value: Any) -> str:
+    if np.ndim(value) == 0:
+        return f"{float(value):.10g}"
     return np.array2string(np.asarray(value), precision=10, threshold=8, edgeitems=3)

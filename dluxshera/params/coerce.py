@@ -1,23 +1,24 @@
 """Turning what a user gives into strongly typed float arrays, in the declared unit."""
 
-import sys
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .units import without_unit
+
 _NOT_NUMBERS = (str, bytes, bool, np.bool_, type(None))
 
 
 def as_float(value: Any, unit: str = "") -> Array:
-    """Convert a number, an array, a sequence of numbers or an astropy quantity to a float array.
+    """Convert a number, an array, a sequence of numbers or a quantity with a unit to a float array.
 
     Weak types are removed, because they would trace a compiled function twice.
 
     Parameters
     ----------
-    value : number, array, sequence of numbers, traced array or astropy Quantity
+    value : number, array, sequence of numbers, traced array, astropy Quantity or text such as `550 nm`
     unit : str
         Unit to which a quantity is converted; plain numbers are taken to be in it.
 
@@ -26,7 +27,7 @@ def as_float(value: Any, unit: str = "") -> Array:
     TypeError
         If the value is not made of real numbers.
     ValueError
-        If a quantity does not have the dimension of `unit`.
+        If a unit is not known or does not have the dimension of `unit`.
     """
     value = without_unit(value, unit)
     if isinstance(value, _NOT_NUMBERS):
@@ -35,16 +36,3 @@ def as_float(value: Any, unit: str = "") -> Array:
     if not (jnp.issubdtype(array.dtype, np.floating) or jnp.issubdtype(array.dtype, np.integer)):
         raise TypeError(f"Expected real numbers, got an array of {array.dtype}.")
     return jnp.asarray(array, jnp.result_type(float))
-
-
-def without_unit(value: Any, unit: str) -> Any:
-    """Return the numbers of an astropy quantity in `unit`; anything else is returned as it is."""
-    units = sys.modules.get("astropy.units")  # a quantity can only exist where astropy was imported
-    if units is None or not isinstance(value, units.Quantity):
-        return value
-    try:
-        return value.to_value(units.Unit(unit))
-    except ValueError as error:
-        raise ValueError(
-            f"Expected a quantity that converts to {unit or 'a pure number'!r}, got one in {value.unit}."
-        ) from error

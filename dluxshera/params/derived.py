@@ -26,15 +26,29 @@ class DerivedProperty(property):
         `solve(module, value) -> module` for which the property equals `value`.
     solves_for : callable or None
         `solves_for(module) -> tuple of str`, the primitives that `solve` moves, relative to the module.
+    follows_from : tuple of str or None
+        The parameters that a quantity without `solve` is computed from, relative to the module.
+    alias : str or None
+        Alias that stands for this quantity, as a path from the root of the model.
     """
 
-    def __init__(self, getter: Callable, spec: ParamSpec, solve: Callable | None, solves_for: Callable | None):
+    def __init__(
+        self,
+        getter: Callable,
+        spec: ParamSpec,
+        solve: Callable | None = None,
+        solves_for: Callable | None = None,
+        follows_from: tuple[str, ...] | None = None,
+        alias: str | None = None,
+    ):
         property.__init__(self, getter)
         self.__doc__ = spec.doc
         self.name = getter.__name__
         self.spec = spec
         self.solve = solve
         self.solves_for = solves_for
+        self.follows_from = follows_from
+        self.alias = alias
 
     def __get__(self, module: Any, owner: type | None = None) -> Any:
         if module is None:
@@ -52,7 +66,14 @@ class DerivedProperty(property):
         """Paths, relative to the module, of the parameters to move instead."""
         from .paths import parameter_paths
 
-        return tuple(self.solves_for(module)) if self.is_alias else parameter_paths(module)
+        if self.is_alias:
+            return tuple(self.solves_for(module))
+        return parameter_paths(module) if self.follows_from is None else self.follows_from
+
+    @property
+    def alias_advice(self) -> str:
+        """What to say about the alias that stands for this quantity; empty without one."""
+        return f" Or use the alias {self.alias!r} in set_values or ThetaSpace." if self.alias else ""
 
     def _edit_message(self, module: Any) -> str:
         advice = f"Edit its primitives instead: {', '.join(self.primitives(module)) or 'none declared'}."
@@ -60,7 +81,7 @@ class DerivedProperty(property):
             advice += f" Or use the alias {self.name!r} by its path in set_values or ThetaSpace."
         return (
             f"Expected a leaf, got {type(module).__name__}.{self.name}, which is derived "
-            f"and has no leaf to edit. {advice}"
+            f"and has no leaf to edit. {advice}{self.alias_advice}"
         )
 
 
@@ -72,6 +93,8 @@ def derived(
     bounds: tuple | None = None,
     solve: Callable | None = None,
     solves_for: Callable | None = None,
+    follows_from: tuple[str, ...] | None = None,
+    alias: str | None = None,
 ) -> Callable[[Callable], DerivedProperty]:
     """Declare a derived quantity; decorates its getter.
 
@@ -83,6 +106,11 @@ def derived(
         `solve(module, value) -> module` whose property equals `value`; makes the quantity an alias.
     solves_for : callable, optional
         `solves_for(module) -> tuple of str`, the primitives that `solve` moves. Needed with `solve`.
+    follows_from : tuple of str, optional
+        The parameters that the quantity is computed from, relative to the module, for the advice of errors; all
+        of the module's without it.
+    alias : str, optional
+        Alias that stands for this quantity, as a path from the root of the model, for the same advice.
 
     Raises
     ------
@@ -92,7 +120,7 @@ def derived(
     if (solve is None) != (solves_for is None):
         raise ParameterError("Expected both solve and solves_for, or neither. An alias needs the two.")
     spec = ParamSpec(unit=unit, doc=doc, symbol=symbol, bounds=bounds)
-    return lambda getter: DerivedProperty(getter, spec, solve, solves_for)
+    return lambda getter: DerivedProperty(getter, spec, solve, solves_for, follows_from, alias)
 
 
 def _has_stand_in_leaves(module: Any) -> bool:

@@ -1,6 +1,8 @@
 """Elements of a vector parameter: suffixes such as `[3]`, `[2:]` and `[Z4]`, and their labels."""
 
+import collections
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -40,6 +42,11 @@ class Target:
     def positions(self) -> tuple[int, ...]:
         """Positions in the flattened array, also when the whole array is meant."""
         return tuple(range(self.size)) if self.elements is None else self.elements
+
+    @property
+    def first(self) -> int:
+        """The first of these positions."""
+        return 0 if self.elements is None else self.elements[0]
 
     def read(self, array: Any) -> Any:
         """Take the named elements out of the array."""
@@ -98,13 +105,64 @@ def parse_suffix(suffix: str, place: Place) -> Any:
 
 def element_labels(place: Place) -> tuple[str, ...]:
     """Return one label per element in flattened order: declared ones such as `Z4`, else `i` or `i,j`."""
+    declared = declared_labels(place)
+    return indices(_shape(place)) if declared is None else declared
+
+
+def declared_labels(place: Place) -> tuple[str, ...] | None:
+    """Return the labels that the spec of a vector gives its elements, or None."""
     shape = _shape(place)
-    if place.spec is not None and place.spec.element_labels is not None and len(shape) == 1:
-        labels = tuple(map(str, place.spec.element_labels(place.owner)))
-        if len(labels) != shape[0]:
-            raise ParameterError(f"{place.path}: Expected {shape[0]} element labels, got {len(labels)}.")
-        return labels
+    if place.spec is None or place.spec.element_labels is None or len(shape) != 1:
+        return None
+    labels = tuple(map(str, place.spec.element_labels(place.owner)))
+    if len(labels) != shape[0]:
+        raise ParameterError(f"{place.path}: Expected {shape[0]} element labels, got {len(labels)}.")
+    return labels
+
+
+def indices(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the index of every element of an array as text, in flattened order; none of a scalar."""
     return tuple(",".join(map(str, index)) for index in np.ndindex(shape)) if shape else ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """The labels of one part of θ, written out only when asked for: a part may be an image.
+
+    Attributes
+    ----------
+    path : str
+    shape : tuple of int
+        Of the whole array.
+    elements : tuple of int or None
+        Positions of those that are meant; None for all.
+    declared : tuple of str or None
+        Of the whole array.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    elements: tuple[int, ...] | None
+    declared: tuple[str, ...] | None
+
+    def write(self) -> tuple[str, ...]:
+        """Return one label per element."""
+        if not self.shape:
+            return (self.path,)
+        every = indices(self.shape) if self.declared is None else self.declared
+        chosen = every if self.elements is None else [every[i] for i in self.elements]
+        return tuple(f"{self.path}[{label}]" for label in chosen)
+
+
+def labels_of(place: Place, item: Target) -> Labels:
+    """Return the labels of what a target names."""
+    return Labels(place.path, _shape(place), item.elements, declared_labels(place))
+
+
+@functools.lru_cache(maxsize=16)
+def written(parts: tuple[Labels, ...]) -> tuple[str, ...]:
+    """Return the labels of all parts, one per element."""
+    return tuple(label for part in parts for label in part.write())
 
 
 def read_place(place: Place) -> Any:
@@ -120,9 +178,9 @@ def check_disjoint(targets: list[Target]) -> None:
     ParameterError
         Naming the two that overlap.
     """
-    seen = {}
+    seen, places = {}, collections.Counter(item.tokens for item in targets)
     for item in targets:
-        for position in item.positions():
+        for position in item.positions() if places[item.tokens] > 1 else ():
             other = seen.setdefault((item.tokens, position), item)
             if other is not item:
                 raise ParameterError(

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .coerce import as_float, without_unit
+from .coerce import as_float
 from .spec import REQUIRED, ParamSpec
+from .units import without_unit
 
 _ATOMS = (int, str, bytes, enum.Enum, type(None))  # bool is an int
 
@@ -30,11 +31,13 @@ def param(
     factory: Any = REQUIRED,
     validator: Callable | None = None,
     element_labels: Callable | None = None,
+    slip_above: float | None = None,
 ) -> Any:
     """Declare a parameter: a float-array leaf, in `unit`, that a fit may move.
 
     The arguments are those of `ParamSpec`. What is given at construction becomes a strongly typed
-    float array; astropy quantities are converted to `unit`. With `default=None` the parameter may be absent.
+    float array; what says its unit (a quantity, `"550 nm"`) is converted to `unit`. With `default=None` the
+    parameter may be absent.
     """
     spec = ParamSpec(
         unit=unit,
@@ -49,11 +52,20 @@ def param(
         factory=factory,
         validator=validator,
         element_labels=element_labels,
+        slip_above=slip_above,
     )
     return _field("parameter", spec, _lenient(lambda value: as_float(value, unit)))
 
 
-def buffer(doc: str, *, unit: str = "", default: Any = REQUIRED, optional: bool = False, dtype: type = float) -> Any:
+def buffer(
+    doc: str,
+    *,
+    unit: str = "",
+    default: Any = REQUIRED,
+    optional: bool = False,
+    dtype: type = float,
+    slip_above: float | None = None,
+) -> Any:
     """Declare an array fixed by structure: a leaf that can be swapped but is not a parameter.
 
     Parameters
@@ -68,10 +80,12 @@ def buffer(doc: str, *, unit: str = "", default: Any = REQUIRED, optional: bool 
         Whether the array may be absent; the default is then `None`.
     dtype : type
         `float` (booleans and complex numbers stay what they are) or `int` for arrays of indices.
+    slip_above : float, optional
+        As for `ParamSpec`.
     """
     if optional and default is REQUIRED:
         default = None
-    spec = ParamSpec(unit=unit, doc=doc, default=default, dtype=dtype)
+    spec = ParamSpec(unit=unit, doc=doc, default=default, dtype=dtype, slip_above=slip_above)
     return _field("buffer", spec, _lenient(lambda value: as_buffer(value, unit, dtype)), optional=optional)
 
 
@@ -87,10 +101,11 @@ def static(doc: str, *, default: Any = REQUIRED, converter: Callable | None = No
 
 
 def as_buffer(value: Any, unit: str, dtype: type) -> Any:
-    """Convert to an array of `dtype`; booleans and complex numbers are kept."""
+    """Convert to an array of `dtype`, in `unit`; booleans and complex numbers are kept."""
+    value = without_unit(value, unit)
     if isinstance(value, str | bytes):
         raise TypeError(f"Expected an array of numbers, got {value!r}.")
-    array = jnp.asarray(without_unit(value, unit))
+    array = jnp.asarray(value)
     kept = (np.bool_, np.complexfloating)
     if any(jnp.issubdtype(array.dtype, kind) for kind in kept):
         return array

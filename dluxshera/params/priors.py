@@ -25,6 +25,10 @@ class AbstractPrior(eqx.Module):
         """Return the log density at `x`, elementwise; minus infinity outside the support."""
 
     @abc.abstractmethod
+    def cdf(self, x: Any) -> jax.Array:
+        """Return the probability of a value below `x`, elementwise."""
+
+    @abc.abstractmethod
     def sample(self, key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
         """Draw values of a shape."""
 
@@ -61,6 +65,9 @@ class Normal(AbstractPrior):
 
     def log_prob(self, x: Any) -> jax.Array:
         return stats.norm.logpdf(x, self.mean, self.sigma)
+
+    def cdf(self, x: Any) -> jax.Array:
+        return stats.norm.cdf(x, self.mean, self.sigma)
 
     def sample(self, key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
         return self.mean + self.sigma * jax.random.normal(key, shape)
@@ -101,6 +108,9 @@ class TruncatedNormal(AbstractPrior):
 
     def log_prob(self, x: Any) -> jax.Array:
         return stats.truncnorm.logpdf(x, *self._cuts, loc=self.mean, scale=self.sigma)
+
+    def cdf(self, x: Any) -> jax.Array:
+        return stats.truncnorm.cdf(x, *self._cuts, loc=self.mean, scale=self.sigma)
 
     def sample(self, key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
         return self.mean + self.sigma * jax.random.truncated_normal(key, *self._cuts, shape)
@@ -146,6 +156,11 @@ class LogNormal(AbstractPrior):
         log_x = jnp.log(jnp.where(inside, x, 1.0))
         return jnp.where(inside, stats.norm.logpdf(log_x, self.mu, self.sigma) - log_x, -jnp.inf)
 
+    def cdf(self, x: Any) -> jax.Array:
+        inside = jnp.asarray(x) > 0
+        log_x = jnp.log(jnp.where(inside, x, 1.0))
+        return jnp.where(inside, stats.norm.cdf(log_x, self.mu, self.sigma), 0.0)
+
     def sample(self, key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
         return jnp.exp(self.mu + self.sigma * jax.random.normal(key, shape))
 
@@ -182,6 +197,9 @@ class Uniform(AbstractPrior):
     def log_prob(self, x: Any) -> jax.Array:
         inside = (jnp.asarray(x) >= self.lower) & (x <= self.upper)
         return jnp.where(inside, -jnp.log(self.upper - self.lower), -jnp.inf)
+
+    def cdf(self, x: Any) -> jax.Array:
+        return jnp.clip((jnp.asarray(x) - self.lower) / (self.upper - self.lower), 0.0, 1.0)
 
     def sample(self, key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
         return self.lower + (self.upper - self.lower) * jax.random.uniform(key, shape)

@@ -52,7 +52,7 @@ def select(model: Any, names: Sequence[str], adopted: Mapping[str, ParamSpec]) -
     primitives = [c for c in chosen if not c.is_alias]
     aliases = [c for c in chosen if c.is_alias]
     check_targets(model, [c.target for c in primitives], [c.target for c in aliases])
-    primitives.sort(key=lambda c: (order[c.place.path], c.target.positions()[:1]))
+    primitives.sort(key=lambda c: (order[c.place.path], c.target.first))
     return primitives + aliases
 
 

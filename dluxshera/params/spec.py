@@ -50,6 +50,9 @@ class ParamSpec:
         `value -> None` when fine, else a message.
     element_labels : callable, optional
         `module -> list of str`, one label per element of a vector, such as `["Z4", "Z5"]`.
+    slip_above : float, optional
+        Largest size, in `unit`, that is believed of a number given without its unit; a larger one is refused
+        as a likely slip where users give values (`load_profile`, `set_values`), not in the model.
     """
 
     unit: str = ""
@@ -65,6 +68,7 @@ class ParamSpec:
     factory: Any = REQUIRED
     validator: Callable[[Any], str | None] | None = None
     element_labels: Callable[[Any], list[str]] | None = None
+    slip_above: float | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "bounds", normalise_bounds(self.bounds))

@@ -13,16 +13,17 @@ from .access import write_targets
 from .aliases import solve_alias, solved_targets
 from .bijectors import AbstractBijector
 from .checks import is_traced, validate
-from .elements import Target, element_labels
+from .elements import Labels, Target, labels_of, written
 from .fit_settings import adopted_specs, check_overrides, check_priors, settings_for
-from .index_map import IndexEntry, IndexMap, build_index_map
+from .index_map import IndexMap, build_index_map
 from .paths import descend, mask_of
 from .priors import AbstractPrior
 from .selection import Choice, select
+from .space import AbstractSpace
 from .spec import ParameterError
 
 
-class ThetaSpace(eqx.Module):
+class ThetaSpace(AbstractSpace):
     """The parameters that one fit moves, their per-fit bounds and priors, and the map to θ.
 
     θ is unconstrained; the bijectors that the bounds ask for act only here. Bounds and priors are dynamic
@@ -63,8 +64,8 @@ class ThetaSpace(eqx.Module):
     targets: tuple[Target, ...] = eqx.field(static=True)
     num_aliases: int = eqx.field(static=True)
     index_map: IndexMap = eqx.field(static=True)
-    labels: tuple[str, ...] = eqx.field(static=True)
-    units: tuple[str, ...] = eqx.field(static=True)
+    parts: tuple[Labels, ...] = eqx.field(static=True)
+    part_units: tuple[str, ...] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -86,28 +87,38 @@ class ThetaSpace(eqx.Module):
         self.targets = tuple(c.target for c in choices)
         self.num_aliases = sum(c.is_alias for c in choices)
         self.index_map = build_index_map([_part(c) for c in choices])
-        self.labels = tuple(label for c in choices for label in _labels(c))
-        self.units = tuple(c.spec.unit for c in choices for _ in range(c.target.size))
+        self.parts = tuple(labels_of(c.place._replace(spec=c.spec), c.target) for c in choices)
+        self.part_units = tuple(c.spec.unit for c in choices)
 
     @property
-    def dim(self) -> int:
-        """Length of θ."""
-        return self.index_map.dim
+    def labels(self) -> tuple[str, ...]:
+        """One per element of θ; written out when first asked for."""
+        return written(self.parts)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the parameters, in the order of θ."""
-        return tuple(entry.name for entry in self.index_map.entries)
-
-    @property
-    def blocks(self) -> tuple[str, ...]:
-        """Group of every element of θ."""
-        return tuple(e.block for e in self.index_map.entries for _ in range(e.start, e.stop))
+    def units(self) -> tuple[str, ...]:
+        """One per element of θ."""
+        sizes = (item.size for item in self.targets)
+        return tuple(unit for unit, size in zip(self.part_units, sizes, strict=True) for _ in range(size))
 
     @property
     def bounds(self) -> tuple[Float[Array, " dim"], Float[Array, " dim"]]:
         """Physical lower and upper bounds, infinite where open."""
         return self.lower, self.upper
+
+    @property
+    def primitive(self) -> AbstractSpace:
+        """This space itself."""
+        return self
+
+    @property
+    def kind(self) -> str:
+        """`"primitive"`."""
+        return "primitive"
+
+    def arrays(self) -> dict[str, Array]:
+        """Return nothing: a space of parameters needs no arrays beside the model."""
+        return {}
 
     def pack(self, model: Any) -> Float[Array, " dim"]:
         """Return the θ of a model.
@@ -129,6 +140,14 @@ class ThetaSpace(eqx.Module):
         for item, value in zip(self.targets[first_alias:], values[first_alias:], strict=True):
             model = solve_alias(model, item, value)
         return model
+
+    def decode(self, theta: Float[ArrayLike, "*rows dim"]) -> Float[Array, "*rows dim"]:
+        """Return θ as it is: it is that of the parameters already."""
+        return _floats(theta)
+
+    def encode(self, theta: Float[ArrayLike, "*rows dim"]) -> Float[Array, "*rows dim"]:
+        """Return θ as it is."""
+        return _floats(theta)
 
     def physical(self, theta: Float[ArrayLike, " dim"]) -> Float[Array, " dim"]:
         """Return the physical values of θ, in `units`."""
@@ -168,6 +187,10 @@ class ThetaSpace(eqx.Module):
         curvature = [_prior_curvature(p, x) for p, x in zip(self.priors, self._split_physical(theta), strict=True)]
         return jnp.concatenate(curvature) * self.jacobian_diag(theta) ** 2
 
+    def prior_information_matrix(self, theta: Float[ArrayLike, " dim"]) -> Float[Array, "dim dim"]:
+        """Return the curvature of minus the log priors as a diagonal matrix, in 1/θ^2."""
+        return jnp.diag(self.prior_information(theta))
+
     def mask(self, model: Any) -> Any:
         """Return the model's tree with True at the leaves that this fit moves, for `eqx.partition`."""
         first_alias = len(self.targets) - self.num_aliases
@@ -175,37 +198,6 @@ class ThetaSpace(eqx.Module):
         for alias in self.targets[first_alias:]:
             moved += solved_targets(model, alias)
         return mask_of(model, list(dict.fromkeys(item.tokens for item in moved)))
-
-    def slice(self, name: str) -> slice:
-        """Return the range of θ of a parameter (its name, its path without suffix, or one label).
-
-        Raises
-        ------
-        ParameterError
-            If it is not in this fit.
-        """
-        if name in self.labels and name not in self.names:
-            start = self.labels.index(name)
-            return slice(start, start + 1)
-        entry = self._entry(name)
-        return slice(entry.start, entry.stop)
-
-    def split(self, vector: Num[ArrayLike, " dim"]) -> dict[str, Array]:
-        """Cut a vector over θ into one array per parameter, of its shape."""
-        return dict(zip(self.names, self._pieces(vector), strict=True))
-
-    def _entry(self, name: str) -> IndexEntry:
-        found = [e for e in self.index_map.entries if name in (e.name, e.name.rpartition("[")[0])]
-        exact = [e for e in found if e.name == name]
-        if len(exact or found) != 1:
-            raise ParameterError(f"Expected one of {', '.join(self.names)}, got {name!r}.")
-        return (exact or found)[0]
-
-    def _pieces(self, vector: ArrayLike) -> list[Array]:
-        vector = jnp.asarray(vector)
-        if vector.shape != (self.dim,):
-            raise ParameterError(f"Expected a vector of shape ({self.dim},), got {vector.shape}.")
-        return [vector[e.start : e.stop].reshape(e.shape) for e in self.index_map.entries]
 
     def _split_physical(self, theta: ArrayLike) -> list[Array]:
         return [b.to_physical(u) for b, u in zip(self.bijectors, self._pieces(_floats(theta)), strict=True)]
@@ -249,11 +241,3 @@ def _floats(vector: ArrayLike) -> Array:
 def _part(choice: Choice) -> tuple[str, tuple[int, ...], int, str]:
     item = choice.target
     return item.name, item.shape, item.size, choice.spec.block or choice.place.tokens[0]
-
-
-def _labels(choice: Choice) -> tuple[str, ...]:
-    place, item = choice.place._replace(spec=choice.spec), choice.target
-    labels = element_labels(place)
-    if not labels:
-        return (place.path,)
-    return tuple(f"{place.path}[{labels[position]}]" for position in item.positions())

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .access import set_values
+from .access import restore_values
 from .paths import Place, suggestions, walk
 from .spec import ParameterError
 
@@ -69,7 +69,7 @@ def load_values(model: Any, path: str | os.PathLike, renames: Mapping[str, str] 
     needed = [p.path for p in _saved_places(model, meta["buffers"])]
     _check_paths(path, model, values, known, needed)
     _check_units(path, units, {name: known[name].spec.unit for name in values})
-    return set_values(model, values)
+    return restore_values(model, values)
 
 
 def _saved_places(model: Any, buffers: bool) -> list[Place]:

@@ -3,6 +3,8 @@
 Figures are returned, never shown or saved, and belong to no global state.
 """
 
+from .dose_bounds import plot_dose_bounds as plot_dose_bounds
+from .dose_bounds import plot_dose_curve as plot_dose_curve
 from .history import Panel as Panel
 from .history import plot_panels as plot_panels
 from .history import plot_signal as plot_signal
@@ -12,6 +14,16 @@ from .images import plot_residual_histogram as plot_residual_histogram
 from .matrices import correlation_matrix as correlation_matrix
 from .matrices import plot_correlation as plot_correlation
 from .matrices import plot_spectrum as plot_spectrum
+from .modes import plot_modes as plot_modes
+from .ptychography import plot_complex as plot_complex
+from .ptychography import plot_judgement as plot_judgement
+from .ptychography import plot_ring_correlation as plot_ring_correlation
+from .ptychography import plot_scan as plot_scan
+from .ptychography_diagnosis import plot_bias as plot_bias
+from .ptychography_diagnosis import plot_canvas as plot_canvas
+from .ptychography_diagnosis import plot_groups as plot_groups
+from .ptychography_diagnosis import plot_intensity_chain as plot_intensity_chain
+from .ptychography_diagnosis import plot_probes as plot_probes
 from .report import fit_report as fit_report
 from .report_record import FitReport as FitReport
 from .style import STYLE as STYLE

@@ -119,7 +119,7 @@ def _kind(series: ArrayLike) -> str:
 
 def parameters(context: FitReport) -> str:
     """The table of estimates."""
-    header, *body = format_table(context.rows)
+    header, *body = format_table([*context.rows, *context.derived])
     known = "pull" in header
     caption = "Estimates and one-sigma errors, with the Cramér-Rao bound of the data alone and the start of the fit"
     caption += "; pull is (estimate − truth) / sigma." if known else ". The truth is not known."

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 
 def group_of(label: str) -> str:
-    """Return what a label shares an axis with: its vector, or the node of the tree that holds it."""
+    """Return what a label shares an axis with: its vector, the node of the tree that holds it, or `mode`."""
     vector, bracket, _ = label.partition("[")
-    return vector if bracket else label.rpartition(".")[0] or label
+    return vector if bracket else label.rpartition(".")[0] or label.rpartition(" ")[0] or label
 
 
 def group_indices(labels: Sequence[str]) -> dict[str, list[int]]:

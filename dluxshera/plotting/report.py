@@ -28,19 +28,32 @@ def fit_report(context: FitReport) -> str:
         "Fisher information": sections.information(context),
         "Settings": sections.settings(context.settings),
     }
+    created = context.summary.get("created_at")
+    return page(context.title, context.run_id, created, parts)
+
+
+def page(title: str, run_id: str, created: str | None, parts: dict[str, str]) -> str:
+    """Write a self-contained page of named sections.
+
+    Parameters
+    ----------
+    title, run_id : str
+    created : str or None
+        When the run was made.
+    parts : dict of str to str
+        HTML of each section by its heading.
+    """
     links = "".join(f'<li><a href="#{_anchor(name)}">{name}</a></li>' for name in parts)
     body = "".join(
         f'<section id="{_anchor(name)}" aria-labelledby="{_anchor(name)}-title">'
         f'<h2 id="{_anchor(name)}-title">{name}</h2>{content}</section>'
         for name, content in parts.items()
     )
-    return _page(context, links, body)
+    return _page(escape(title), escape(run_id), "" if created is None else " · " + escape(created), links, body)
 
 
-def _page(context: FitReport, links: str, body: str) -> str:
-    title, run_id = escape(context.title), escape(context.run_id)
+def _page(title: str, run_id: str, created: str, links: str, body: str) -> str:
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    created = context.summary.get("created_at")
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -52,7 +65,7 @@ def _page(context: FitReport, links: str, body: str) -> str:
 </head>
 <body>
 <a class="skip" href="#content">Skip to the report</a>
-<header><h1>{title}</h1><p class="run">{run_id}{"" if created is None else " · " + escape(created)}</p></header>
+<header><h1>{title}</h1><p class="run">{run_id}{created}</p></header>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 <main id="content" tabindex="-1">{body}</main>
 <footer>Written by dluxshera. Angles in arcsec: 1 arcsec is 1000 mas, 1 mas is 1000 µas.</footer>

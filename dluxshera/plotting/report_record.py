@@ -35,6 +35,8 @@ class FitReport:
         Of θ: that of the data alone, and that of the estimate.
     settings : mapping
         Engine, likelihood, profile, overrides, environment, git: text, numbers, and mappings of them.
+    derived : sequence of mappings
+        Rows like `rows` for quantities that follow from the parameters.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class FitReport:
     information: ArrayLike
     covariance: ArrayLike
     settings: Mapping[str, Any]
+    derived: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self):
         count, image, steps = len(self.labels), np.shape(self.image), np.shape(self.loss)

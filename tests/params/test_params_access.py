@@ -24,6 +24,8 @@ from dluxshera.params import (
     validate,
 )
 
+pytestmark = pytest.mark.float32
+
 PATHS = (
     "binary.separation_as",
     "binary.position_angle_deg",

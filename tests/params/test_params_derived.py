@@ -9,6 +9,8 @@ from params_toys import AbstractTelescope, Binary, mirror, simple_instrument, tw
 
 from dluxshera.params import DerivedEditError, Model, ParameterError, derived, param, spec_of
 
+pytestmark = pytest.mark.float32
+
 
 def test_a_field_in_one_variant_is_a_property_in_the_other():
     simple, two = simple_instrument(), two_mirror_instrument()

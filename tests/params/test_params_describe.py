@@ -8,6 +8,8 @@ from params_toys import mirror, two_mirror_instrument
 
 from dluxshera.params import describe
 
+pytestmark = pytest.mark.float32
+
 
 def test_rows_list_parameters_then_derived_quantities():
     rows = describe(two_mirror_instrument()).rows

@@ -15,6 +15,8 @@ from params_toys import Binary, Mirror, mirror, two_mirror_instrument
 
 from dluxshera.params import Model, ParameterError, ParamSpec, buffer, param, spec_of, static
 
+pytestmark = pytest.mark.float32
+
 
 @pytest.mark.parametrize("value", [9, 9.0, np.float32(9), np.int64(9), np.asarray(9.0), jnp.asarray(9)])
 def test_numbers_become_strong_float_arrays(value):

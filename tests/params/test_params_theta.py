@@ -59,6 +59,7 @@ def test_layout():
     assert lower.tolist()[:3] == [0.0, -np.inf, 0.1] and upper.tolist()[:3] == [np.inf, np.inf, 10.0]
 
 
+@pytest.mark.float32
 def test_order_is_that_of_the_model_not_of_the_patterns():
     model = two_mirror_instrument()
     space = ThetaSpace(model, ["pixel_pitch", "optics.m2.z*[Z6]", "optics.focal_length", "binary.contrast"])
@@ -73,6 +74,7 @@ def test_order_is_that_of_the_model_not_of_the_patterns():
     assert [label[-4:] for label in pieces.labels] == ["[Z4]", "[Z5]", "[Z6]"]
 
 
+@pytest.mark.float32
 def test_everything_and_a_single_string():
     model = two_mirror_instrument()
     assert ThetaSpace(model, "*").names == parameter_paths(model)
@@ -97,6 +99,7 @@ def test_pack_is_the_inverse_of_unpack(values):
     assert np.allclose(back, theta, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.float32
 def test_identity_is_exact():
     model = two_mirror_instrument()
     space = ThetaSpace(model, ["binary.position_angle_deg", "optics.m?.zernike_coeffs_nm"])
@@ -107,6 +110,7 @@ def test_identity_is_exact():
         assert space.from_physical(whole).dtype == jnp.result_type(float)
 
 
+@pytest.mark.float32
 def test_physical_values():
     model, space = two_mirror_instrument(), make_space()
     theta = space.pack(model)
@@ -118,6 +122,7 @@ def test_physical_values():
     assert np.isclose(space.log_det(theta), jnp.linalg.slogdet(jacobian)[1])
 
 
+@pytest.mark.float32
 @pytest.mark.parametrize("make", [simple_instrument, two_mirror_instrument])
 def test_alias_moves_what_the_variant_solves_for(make):
     model = make()
@@ -147,6 +152,7 @@ def test_unpack_under_transformations():
     assert np.allclose(eqx.filter_jit(space.pack)(model), theta)
 
 
+@pytest.mark.float32
 def test_changing_numbers_recompiles_nothing():
     model = two_mirror_instrument()
 
@@ -174,6 +180,7 @@ def test_changing_numbers_recompiles_nothing():
     assert len(structures) == 1
 
 
+@pytest.mark.float32
 def test_masks():
     model = two_mirror_instrument()
     mask = make_space().mask(model)
@@ -183,6 +190,7 @@ def test_masks():
     assert len(jax.tree.leaves(eqx.filter(model, mask))) == 6
 
 
+@pytest.mark.float32
 def test_slices_and_splitting():
     space = make_space()
     vector = jnp.arange(8.0)
@@ -198,6 +206,7 @@ def test_slices_and_splitting():
         space.unpack(jnp.zeros(7), two_mirror_instrument())
 
 
+@pytest.mark.float32
 def test_layout_hash():
     model = two_mirror_instrument()
     space, same = make_space(), make_space(overrides={"binary.contrast": {"bounds": (1, 5)}})
@@ -215,6 +224,7 @@ def test_layout_hash():
     }
 
 
+@pytest.mark.float32
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -238,17 +248,20 @@ def test_refused_names(names, message):
         ThetaSpace(two_mirror_instrument(), names)
 
 
+@pytest.mark.float32
 def test_unknown_names_suggest():
     with pytest.raises(UnknownPathError, match="Did you mean 'binary.separation_as'"):
         ThetaSpace(two_mirror_instrument(), ["binary.seperation_as"])
 
 
+@pytest.mark.float32
 def test_patterns_never_match_buffers_or_aliases():
     names = ThetaSpace(two_mirror_instrument(), ["binary.*", "*focal_length"]).names
     assert "binary.wavelengths_m" not in names and "optics.focal_length" not in names
     assert "optics.m1.focal_length" in names
 
 
+@pytest.mark.float32
 def test_an_invalid_model_is_refused():
     broken = eqx.tree_at(lambda m: m.binary.separation_as, two_mirror_instrument(), 9.9)
     with pytest.raises(ParameterError, match=r"binary.separation_as.*jnp.asarray\(9.9\)"):
@@ -257,6 +270,7 @@ def test_an_invalid_model_is_refused():
         make_space().pack(broken)
 
 
+@pytest.mark.float32
 def test_a_value_on_a_bound_is_refused_by_name():
     with pytest.raises(ParameterError, match=r"binary.separation_as: .*between 0.0 and inf"):
         make_space().pack(two_mirror_instrument(separation_as=0.0))
@@ -267,6 +281,7 @@ def test_a_value_on_a_bound_is_refused_by_name():
         tight.from_physical(jnp.asarray([10.0, 90, 3, 1, 2, 3, 2, 1e-6]))
 
 
+@pytest.mark.float32
 def test_override_bounds():
     space = make_space(overrides={"binary.c*": {"bounds": (1, None)}, "*zernike*": {"bounds": (-50, 50)}})
     lower, upper = space.bounds
@@ -280,6 +295,7 @@ def test_override_bounds():
     assert type(space.bijectors[4]) is Identity and space.upper[6] == 9
 
 
+@pytest.mark.float32
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -296,10 +312,12 @@ def test_refused_overrides(overrides, message):
         make_space(overrides=overrides)
 
 
+@pytest.mark.float32
 def test_overrides_outside_this_fit_are_ignored():
     make_space(overrides={"pixel_pitch": {"bounds": (1e-6, 1e-4)}})
 
 
+@pytest.mark.float32
 def test_priors_come_only_when_asked_for():
     model = two_mirror_instrument()
     theta = make_space().pack(model)
@@ -315,6 +333,7 @@ def test_priors_come_only_when_asked_for():
     assert np.all(np.isfinite(jax.grad(make_space(priors="spec").log_prior)(theta)))
 
 
+@pytest.mark.float32
 @pytest.mark.parametrize(
     ("priors", "error", "message"),
     [
@@ -338,6 +357,7 @@ class Wrapper(eqx.Module):
     instrument: eqx.Module
 
 
+@pytest.mark.float32
 def test_adopting_an_undeclared_leaf():
     model = Wrapper({"tilt": Layer(jnp.asarray([0.1, 0.2]))}, simple_instrument())
     path = "instrument.binary.contrast"
@@ -355,6 +375,7 @@ def test_adopting_an_undeclared_leaf():
         ThetaSpace(model, [path], overrides={"instrument.binary.wavelengths_m": spec})
 
 
+@pytest.mark.float32
 def test_a_new_spec_for_a_declared_parameter():
     spec = ParamSpec("arcsec", "Separation", bijector=Identity(), prior=Normal(0, 1), block="star")
     space = make_space(overrides={"binary.separation_as": spec}, priors="spec")

@@ -21,6 +21,8 @@ from dluxshera.params import (
     set_values,
 )
 
+pytestmark = pytest.mark.float32
+
 
 def rewrite(path, change):
     with np.load(path) as file:

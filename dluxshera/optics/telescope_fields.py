@@ -10,12 +10,18 @@ def diffractive_pupil_fraction():
 
 def diffractive_pupil_step():
     """Field of the step height."""
-    return param("m", "Optical path difference of the diffractive pupil's step.", symbol="h")
+    doc = "Optical path difference of the diffractive pupil's step."
+    return param("m", doc, symbol="h", slip_above=1e-4)
+
+
+def plane_separation():
+    """Field of the distance between the mirrors."""
+    return param("m", "Distance from M1 to M2.", symbol="d_{12}", bounds=(0.0, None), slip_above=100.0)
 
 
 def focus_shift():
     """Field of the detector's distance from the paraxial focus."""
-    return param("m", "Distance of the detector behind the paraxial focus.", symbol=r"\Delta z")
+    return param("m", "Distance of the detector behind the paraxial focus.", symbol=r"\Delta z", slip_above=1.0)
 
 
 def throughput():

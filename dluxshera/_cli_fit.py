@@ -1,0 +1,187 @@
+"""Fits on the command line: read the image, build the start, fit, save, show."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ._cli_options import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    Commands,
+    building,
+    check_run,
+    name_or_number,
+    positive,
+    profile_of,
+    stop_on_signal,
+)
+
+LIKELIHOODS = ("poisson", "gaussian", "gaussian_model")
+UNITS = ("electron", "adu", "electron/s", "adu/s", "DN", "DN/s", "counts", "counts/s")
+ENGINES = {
+    "lm": "Levenberg-Marquardt (default)",
+    "gn": "Gauss-Newton",
+    "dogleg": "Powell's dogleg",
+    "gd": "gradient descent",
+    "pgd": "preconditioned gradient descent",
+    "adam": "Adam, each parameter in units of its own sigma",
+    "bfgs": "BFGS",
+    "lbfgs": "L-BFGS",
+}
+_OPTIONS = {
+    "unit": "--unit",
+    "gain_e_per_adu": "--gain",
+    "exposure_time_s": "--exposure-time",
+    "exposures": "--exposures",
+    "extension": "--extension",
+    "bad_pixels": "--bad-pixels",
+    "crop": "--crop",
+    "centre": "--centre",
+}
+
+
+def add_commands(commands: Commands) -> None:
+    """Declare the commands of this file."""
+    fit = commands.add("fit", _fit, "fit an image", building())
+    add_image_options(fit)
+    fit.add_argument("-o", "--output", type=Path, required=True, metavar="RUN_DIR")
+    engines = "; ".join(f"{name}: {text}" for name, text in ENGINES.items())
+    fit.add_argument("--engine", choices=tuple(ENGINES), help=engines)
+    fit.add_argument("--max-steps", type=positive, metavar="N", help="step limit of the engine")
+    fit.add_argument("--eigen", nargs="?", const="all", metavar="N|FRACTION",
+                     help="move along whitened eigenmodes: all, the first N, or those with a fraction")  # fmt: skip
+    fit.add_argument("--overwrite", action="store_true", help="replace an existing run")
+
+
+def add_image_options(command: argparse.ArgumentParser) -> None:
+    """Options of commands that compare a model with an image."""
+    command.add_argument("observation", type=Path, metavar="OBS", help=".fits or .npz")
+    command.add_argument("--profile", help="name of a packaged profile, or a YAML file")
+    command.add_argument("--free", nargs="+", metavar="PATTERN", help="what moves (default: the profile's list)")
+    command.add_argument("--likelihood", choices=LIKELIHOODS, default="poisson")
+    command.add_argument("--guess", action="store_true", help="find the start in the image, not in the profile")
+    command.add_argument("--priors", action="store_true", help="use the priors of the profile")
+    command.add_argument("--extension", type=name_or_number, metavar="NAME|N", help="FITS extension of the image")
+    command.add_argument("--bad-pixels", type=name_or_number, metavar="FILE|NAME|N", help="map; not zero is bad")
+    command.add_argument("--crop", type=positive, metavar="N", help="cut N x N pixels out, about the light")
+    command.add_argument("--centre", type=_pair, metavar="X,Y", help="cut about this column and row instead")
+    command.add_argument("--unit", choices=UNITS, help="where the file has no BUNIT")
+    command.add_argument("--gain", type=float, metavar="E_PER_ADU", help="where the file has no GAIN")
+    command.add_argument("--exposures", type=positive, metavar="N", help="where the file has no NEXP")
+    command.add_argument("--exposure-time", type=float, metavar="SECONDS", help="where the file has no EXPTIME")
+
+
+def _pair(text: str) -> tuple[float, float]:
+    """Two numbers, parted by a comma."""
+    column, row = (float(number) for number in text.split(","))
+    return column, row
+
+
+def read_image(arguments: argparse.Namespace, console: Any) -> tuple[Any, Any, Any]:
+    """The observation, the profile that fits it, and the model to start with.
+
+    Raises
+    ------
+    ValueError
+        In the words of the command line.
+    """
+    from .config import build_instrument
+    from .instrument import Observation, with_guess
+
+    options = {"extension": arguments.extension, "bad_pixels": arguments.bad_pixels, "crop": arguments.crop,
+               "centre": arguments.centre, "unit": arguments.unit, "gain_e_per_adu": arguments.gain,
+               "exposures": arguments.exposures, "exposure_time_s": arguments.exposure_time}  # fmt: skip
+    try:
+        observed = Observation.read(arguments.observation, **options)
+    except ValueError as error:
+        raise ValueError(_in_words_of_the_command_line(str(error))) from error
+    if arguments.crop is not None:
+        x, y = observed.centre
+        console.say(f"cut {arguments.crop} x {arguments.crop} pixels about column {x:g}, row {y:g}")
+    profile = profile_of(arguments, observed.overrides)
+    start = build_instrument(profile)
+    return observed, profile, with_guess(start, observed) if arguments.guess else start
+
+
+def _in_words_of_the_command_line(message: str) -> str:
+    """A message about an argument of `Observation.read`, naming the option that gives it."""
+    for argument, option in _OPTIONS.items():
+        message = message.replace(f"{argument}=", f"{option} ")
+    return message
+
+
+def _fit(arguments: argparse.Namespace, console: Any) -> int:
+    check_run(arguments.output, arguments.overwrite)
+    observed, profile, start = read_image(arguments, console)
+    return fit_and_save(arguments, console, profile, start, observed, arguments.output)
+
+
+def objective_of(arguments: argparse.Namespace, profile: Any, start: Any, observed: Any) -> Any:
+    """The objective that the options ask for."""
+    from .config import default_space
+    from .inference import Objective
+
+    option = vars(arguments).get
+    space = default_space(start, profile, option("free"), option("priors", False))
+    return Objective(start, space, observed, option("likelihood", "poisson"))
+
+
+def fit_and_save(arguments, console, profile, start, observed, run_dir: Path, truth=None) -> int:
+    """Fit, save the run, show the table; the rest of `fit` and `demo`."""
+    from .config.runs import save_fit
+    from .config.settings import engine_of
+    from .inference import fit
+
+    option = vars(arguments).get
+    objective = objective_of(arguments, profile, start, observed)
+    theta = objective.space.pack(start)
+    if option("eigen") is not None:
+        objective, theta = _in_eigenmodes(objective, theta, arguments.eigen)
+    engine = engine_of(profile, option("engine"), option("max_steps"), objective, theta)
+    with console.progress(engine.max_steps) as on_step, stop_on_signal() as should_stop:
+        solution = fit(objective, theta, engine, on_step=on_step, should_stop=should_stop)
+    save_fit(run_dir, solution, profile, observed, free=option("free"), priors=option("priors", False), start=start,
+             truth=truth, likelihood=option("likelihood", "poisson"), overwrite=option("overwrite", True))  # fmt: skip
+    _show(console, solution, start, truth, run_dir)
+    if solution.result.is_failure:
+        return FAILED
+    return INTERRUPTED if solution.result == "interrupted" else DONE
+
+
+def _in_eigenmodes(objective: Any, theta: Any, text: str) -> tuple[Any, Any]:
+    """The objective over whitened eigenmodes about the start, and the start there."""
+    from .inference import EigenSpace
+
+    modes = EigenSpace.of(objective, theta, truncate=_truncation(text), whiten=True)
+    return objective.with_space(modes), modes.encode(theta)
+
+
+def _truncation(text: str) -> int | dict[str, float] | None:
+    if text == "all":
+        return None
+    try:
+        return int(text) if text.isdigit() else {"information": float(text)}
+    except ValueError:
+        raise ValueError(f"--eigen: expected a number of modes or a fraction, got {text!r}.") from None
+
+
+def _show(console: Any, solution: Any, start: Any, truth: Any, run_dir: Path) -> None:
+    """The verdict, the table and how it ended."""
+    from ._console import parameter_table as show_table
+    from .config.derived_table import derived_table
+    from .config.runs import fit_summary, parameter_table
+    from .inference.verdict import findings
+
+    rows, stats = parameter_table(solution, start, truth), solution.stats
+    derived = derived_table(solution, start, truth)
+    verdict = findings(fit_summary(solution, rows), rows, stats["chi_square"], stats["degrees_of_freedom"])
+    for finding in verdict:
+        if finding.level != "good":
+            console.warn(finding.text)
+    result = {"run": str(run_dir), "result": str(solution.result), "converged": solution.converged, **stats}
+    console.result({**result, "parameters": rows, "derived": derived}, lambda: show_table([*rows, *derived]))
+    console.say(
+        f"{solution.result} after {stats['steps']} steps in {stats['seconds']:.1f} s; reduced chi-square "
+        f"{stats['reduced_chi_square']:.4f}; run in {run_dir}"
+    )

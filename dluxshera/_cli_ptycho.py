@@ -1,0 +1,252 @@
+"""Ptychography on the command line: simulate, info, reconstruct, judge, diagnose."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ._cli_options import (
+    DONE,
+    INTERRUPTED,
+    Commands,
+    check_output,
+    check_run,
+    natural,
+    positive,
+    stop_on_signal,
+)
+
+OBJECTS = ("lines", "phase", "mixed")
+SCANS = ("nongrid", "raster", "spiral")
+LIKELIHOODS = ("poisson", "amplitude")
+ALL_REFINED = "probe,positions"
+DEFAULT_MODES, DEFAULT_SECONDS = 2, 60.0
+
+
+def add_commands(commands: Commands) -> None:
+    """Declare the commands of this file."""
+    group = commands.group("ptycho", "scanning coherent diffraction: simulate, reconstruct, judge, diagnose")
+    _add_simulate(group)
+    info = group.add("info", _info, "what a scan file holds")
+    _add_scan(info)
+    info.add_argument("--plot", type=Path, metavar="FILE", help="mean pattern, positions and probe (.png, .pdf, .svg)")
+    _add_reconstruct(group)
+    judge = group.add("judge", _judge, "compare a reconstruction with the truth in its data, or halves of the scan")
+    judge.add_argument("run_dir", type=Path, metavar="RUN")
+    judge.add_argument("--rescale", metavar="best|NUMBER", help="multiply the object before judging; recorded")
+    judge.add_argument(
+        "--epochs", type=positive, default=60, metavar="N", help="for each half, where no truth is known"
+    )
+    judge.add_argument("--plot", type=Path, metavar="FILE", help="object beside the truth, or ring correlation")
+    diagnose = group.add("diagnose", _diagnose, "why a reconstruction goes wrong: tables, JSON and pictures")
+    diagnose.add_argument("scan", type=Path, metavar="FILE|RUN")
+    diagnose.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the pictures and JSON")
+    diagnose.add_argument("--gridsize", type=positive, default=2, metavar="G", help="G x G patterns in a group")
+    diagnose.add_argument("--neighbours", type=positive, default=7, metavar="K", help="to choose group members from")
+    diagnose.add_argument("--groups", type=positive, metavar="N", help="groups asked for (default: all there can be)")
+    diagnose.add_argument("--canvas", type=positive, metavar="SIDE", help="nominal canvas to compare with, pixels")
+    diagnose.add_argument("--seed", type=natural, default=0, metavar="N")
+
+
+def _add_scan(command: argparse.ArgumentParser) -> None:
+    command.add_argument("scan", type=Path, metavar="FILE", help=".npz, .cxi, .h5, .hdf5 or .nxs")
+    command.add_argument("--dc", choices=("centre", "corner"), default="centre", help="where the zero frequency is")
+    command.add_argument("--find-bad", action="store_true", help="mask gaps, dead and hot pixels that can be found")
+    command.add_argument("--drop-empty", action="store_true", help="leave out patterns without a count")
+    command.add_argument("--photons", type=float, metavar="N", help="per pattern, where amplitudes do not say")
+
+
+def _add_simulate(group: Commands) -> None:
+    simulate = group.add("simulate", _simulate, "make a scan with noise")
+    simulate.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".npz, .cxi, .h5")
+    simulate.add_argument("--object", default="lines", metavar="KIND|IMAGE", help=f"{', '.join(OBJECTS)}, or a picture")
+    simulate.add_argument("--scan", choices=SCANS, default="nongrid")
+    simulate.add_argument("--photons", type=float, default=1e9, metavar="N", help="mean per pattern (default 1e9)")
+    simulate.add_argument("--number", type=positive, default=600, metavar="N", help="patterns (default 600)")
+    simulate.add_argument("--step", type=float, default=6.0, metavar="PIXELS", help="of a raster (default 6)")
+    simulate.add_argument("--npix", type=positive, default=64, metavar="N", help="pixels of a pattern (default 64)")
+    simulate.add_argument("--size", type=positive, default=192, metavar="N", help="pixels of the object (default 192)")
+    simulate.add_argument("--margin", type=float, default=15.0, metavar="PIXELS", help="about the scan (default 15)")
+    simulate.add_argument("--background", type=float, metavar="N", help="photons per pixel")
+    simulate.add_argument("--independent", action="store_true", help="a finer object grid and Fourier shifts")
+    simulate.add_argument("--amplitudes", action="store_true", help="dose-normalised amplitudes in place of counts")
+    simulate.add_argument("--seed", type=natural, default=0, metavar="N", help="of object, trajectory and noise")
+    simulate.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def _add_reconstruct(group: Commands) -> None:
+    command = group.add("reconstruct", _reconstruct, "find the object of a scan")
+    _add_scan(command)
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="RUN")
+    command.add_argument("--modes", type=positive, default=DEFAULT_MODES, metavar="M",
+                         help=f"incoherent modes of the probe (default {DEFAULT_MODES})")  # fmt: skip
+    command.add_argument("--refine", default=ALL_REFINED, metavar="LIST",
+                         help=f"among probe,positions,background, or none (default {ALL_REFINED})")  # fmt: skip
+    command.add_argument("--likelihood", choices=LIKELIHOODS, default="poisson")
+    command.add_argument("--time", type=float, metavar="SECONDS",
+                         help=f"of optimisation, besides compilation (default {DEFAULT_SECONDS:g})")  # fmt: skip
+    command.add_argument("--epochs", type=positive, metavar="N", help="passes through the data, in place of --time")
+    command.add_argument("--hold-out", type=float, default=0.0, metavar="F", help="fraction of pixels not fitted")
+    command.add_argument("--seed", type=natural, default=0, metavar="N", help="of the order of the patterns")
+    command.add_argument("--overwrite", action="store_true", help="replace an existing run")
+
+
+def _read(arguments: argparse.Namespace) -> Any:
+    from .ptychography import read_scan
+
+    options = {"dc": arguments.dc, "find_bad": arguments.find_bad, "drop_empty": arguments.drop_empty}
+    return read_scan(arguments.scan, **options, photons=arguments.photons)
+
+
+def _table(record: dict[str, Any], title: str | None = None) -> Any:
+    from ._console import plain_table
+    from .ptychography import table_rows
+
+    return plain_table(("quantity", "value"), table_rows(record), title)
+
+
+def _simulate(arguments: argparse.Namespace, console: Any) -> int:
+    from .ptychography import image_object, make_scan, scan_facts, write_scan
+
+    check_output(arguments.output, arguments.overwrite)
+    options = {"background": arguments.background, "independent": arguments.independent}
+    kind = arguments.object
+    if kind not in OBJECTS:
+        from .plotting.pictures import read_picture
+
+        if not Path(kind).is_file():
+            raise ValueError(f"--object {kind!r}: expected {', '.join(OBJECTS)}, or the file of a picture.")
+        kind = image_object(read_picture(kind))
+    data = make_scan(
+        kind,
+        size=arguments.size,
+        npix=arguments.npix,
+        scan=arguments.scan,
+        number=arguments.number,
+        step=arguments.step,
+        margin=arguments.margin,
+        photons=arguments.photons,
+        seed=arguments.seed,
+        **options,
+    )
+    write_scan(arguments.output, data, overwrite=arguments.overwrite, amplitudes=arguments.amplitudes)
+    facts = {"file": str(arguments.output), **scan_facts(data)}
+    console.result(facts, lambda: _table(facts))
+    return DONE
+
+
+def _info(arguments: argparse.Namespace, console: Any) -> int:
+    from .ptychography import info
+
+    if arguments.plot is not None:
+        check_output(arguments.plot, overwrite=True)
+    data = _read(arguments)
+    record = info(data)
+    if arguments.plot is not None:
+        from .plotting.ptychography import plot_scan
+
+        plot_scan(data.mean_pattern, data.positions, data.probe).savefig(arguments.plot, dpi=150)
+    console.result(record, lambda: _table(record))
+    return DONE
+
+
+def _refined(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    return () if names in ((), ("none",)) else names
+
+
+def _reconstruct(arguments: argparse.Namespace, console: Any) -> int:
+    from ._report import write_report
+    from .config.scan_runs import save_reconstruction
+    from .ptychography import reconstruct
+
+    check_run(arguments.output, arguments.overwrite)
+    if arguments.time is not None and arguments.epochs is not None:
+        raise ValueError("Expected --time or --epochs, got both. Leave one out.")
+    data = _read(arguments)
+    seconds = None if arguments.epochs is not None else arguments.time or DEFAULT_SECONDS
+    with console.epochs(seconds, arguments.epochs) as on_epoch, stop_on_signal() as should_stop:
+        found = reconstruct(
+            data,
+            arguments.modes,
+            _refined(arguments.refine),
+            arguments.likelihood,
+            seconds=seconds,
+            epochs=arguments.epochs,
+            seed=arguments.seed,
+            hold_out=arguments.hold_out,
+            on_epoch=on_epoch,
+            should_stop=should_stop,
+        )
+        interrupted = should_stop()
+    save_reconstruction(arguments.output, found, data, interrupted=interrupted, overwrite=arguments.overwrite)
+    page = write_report(arguments.output)
+    facts = {"run": str(arguments.output), "deviance": found.deviance, "held_out_deviance": found.held_out_deviance,
+             "epochs": len(found.history["loss"]) - 1, "optimisation_s": float(found.history["seconds"][-1]),
+             "report": str(page), "interrupted": interrupted}  # fmt: skip
+    console.result(facts, lambda: _table(facts))
+    return INTERRUPTED if interrupted else DONE
+
+
+def _judge(arguments: argparse.Namespace, console: Any) -> int:
+    from .config.scan_runs import open_scan_run
+    from .ptychography import judge_scan
+
+    if arguments.plot is not None:
+        check_output(arguments.plot, overwrite=True)
+    run = open_scan_run(arguments.run_dir)
+    data, found = run.data(), run.reconstruction()
+    if data.object is None:
+        return _judge_halves(arguments, console, run, data)
+    judgement = judge_scan(data, found.object, found.positions, found.coverage, rescale=_rescale(arguments.rescale))
+    if arguments.plot is not None:
+        from .plotting.ptychography import plot_judgement
+
+        seen = judgement.registered
+        plot_judgement(seen.object, seen.reference, seen.covered).savefig(arguments.plot, dpi=150)
+    console.result(judgement.record, lambda: _table(judgement.record))
+    return DONE
+
+
+def _rescale(text: str | None) -> str | float | None:
+    return text if text in (None, "best") else float(text)
+
+
+def _judge_halves(arguments: argparse.Namespace, console: Any, run: Any, data: Any) -> int:
+    """Without a truth: each half of the scan by itself, from the settings of the run, and their ring correlation."""
+    from .ptychography import half_scans, judge_halves_of, reconstruct
+
+    settings = run.meta["optimizer"]
+    if arguments.rescale is not None:
+        raise ValueError("--rescale: expected only where the data hold the true object, which these do not.")
+    console.say("the data hold no true object: reconstructing each half of the scan")
+    halves = half_scans(data, settings["seed"])
+    found = [
+        reconstruct(half, settings["modes"], tuple(settings["refine"]), settings["likelihood"], epochs=arguments.epochs)
+        for half in halves
+    ]
+    record = judge_halves_of(*found)
+    if arguments.plot is not None and record["frc"] is not None:
+        from .plotting.ptychography import plot_ring_correlation
+
+        curves = {"half against half": record["frc"]}
+        plot_ring_correlation(record["frequency"], curves).savefig(arguments.plot, dpi=150)
+    console.result(record, lambda: _table(record))
+    return DONE
+
+
+def _diagnose(arguments: argparse.Namespace, console: Any) -> int:
+    from ._diagnosis import diagnose
+
+    if arguments.output is not None:
+        check_output(arguments.output, overwrite=True)
+    record = diagnose(
+        arguments.scan,
+        gridsize=arguments.gridsize,
+        neighbours=arguments.neighbours,
+        groups=arguments.groups,
+        canvas=arguments.canvas,
+        seed=arguments.seed,
+        output=arguments.output,
+    )
+    console.result(record, lambda: _table(record))
+    return DONE

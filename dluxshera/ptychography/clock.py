@@ -1,0 +1,104 @@
+"""The clock of a reconstruction: how long its stages may last, and what it met on the way."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from ..inference import EngineState
+
+FIRST_EPOCHS = 20  # of the first stage, where seconds are given
+STAGE_ENDS = (0.3, 0.9, 1.0)  # of the seconds, at the latest
+COLUMNS = ("seconds", "loss", "deviance", "stage")
+
+
+class Clock:
+    """Counts seconds of optimisation, leaving out the first call of each stage, which compiles.
+
+    Parameters
+    ----------
+    seconds : float or None
+        All that there are; None where only epochs count.
+    lengths : (int, int, int)
+        Epochs of the stages, where only they count.
+    resume : Progress or None
+        Whose history and lengths to go on with.
+
+    Attributes
+    ----------
+    lengths : list of int
+        Epochs of the stages; -1 where not decided yet.
+    history : dict of lists
+        `seconds`, `loss`, `deviance` and `stage` of the start and after every epoch.
+    stopped : bool
+        Whether somebody asked to stop.
+    """
+
+    def __init__(self, seconds: float | int | None, lengths: tuple[int, int, int], resume: Any = None):
+        self.limit = np.inf if seconds is None else seconds
+        self.lengths = list(lengths) if seconds is None else [min(lengths[0], FIRST_EPOCHS), -1, -1]
+        self.history = {name: [] for name in COLUMNS}
+        self.stopped, self.compiling, self.spent = False, 0.0, 0.0
+        self._stage, self._step, self._first, self._mark = 0, 0, True, 0.0
+        if resume is not None:
+            self.lengths = list(resume.lengths)
+            self.history = {name: list(values) for name, values in resume.history.items()}
+            self.spent = self.history["seconds"][-1]
+
+    def begin_stage(self, stage: int) -> int:
+        """How many epochs a stage may last: as decided, or as many as there is time for."""
+        self._stage, self._step, self._first, self._mark = stage, 0, True, time.perf_counter()
+        if self.lengths[stage] < 0:
+            left, each = self._end() - self.spent, self._epoch_seconds()
+            self.lengths[stage] = max(0, int(left / each)) if each > 0 else 1
+        return self.lengths[stage]
+
+    def note(self, state: EngineState) -> None:
+        """Take down what a state tells; the first of a stage is that before its epochs."""
+        now = time.perf_counter()
+        self._step = int(state.step)
+        if self._first:
+            self.compiling += now - self._mark
+        else:
+            self.spent += now - self._mark
+        if not self._first or not self.history["loss"]:
+            row = (self.spent, float(state.loss), _deviance(state), self._stage)
+            for name, value in zip(COLUMNS, row, strict=True):
+                self.history[name].append(value)
+        self._first, self._mark = False, time.perf_counter()
+
+    def is_over(self, asked: bool) -> bool:
+        """Whether a stage has to end now."""
+        self.stopped = self.stopped or asked
+        late = self.spent + self._epoch_seconds() > self._end()
+        return self.stopped or late or self._step >= self.lengths[self._stage]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The history, (T,) each."""
+        return {name: np.asarray(values) for name, values in self.history.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values for a record."""
+        stages = self.history["stage"]
+        return {
+            "epochs": len(stages) - 1,
+            "stage_epochs": [stages[1:].count(stage) for stage in range(3)],
+            "seconds": self.spent,
+            "compile_seconds": self.compiling,
+            "interrupted": self.stopped,
+        }
+
+    def _end(self) -> float:
+        """When the present stage has to end, seconds."""
+        return self.limit * STAGE_ENDS[self._stage]
+
+    def _epoch_seconds(self) -> float:
+        """How long the last epochs took; 0 where none has been."""
+        recent = np.diff(self.history["seconds"][-12:])
+        return float(np.median(recent)) if recent.size else 0.0
+
+
+def _deviance(state: EngineState) -> float:
+    """As the engine gives it; full-batch steps lower half of it."""
+    deviance = getattr(state.memory, "deviance", None)
+    return 2 * float(state.loss) if deviance is None else float(deviance)

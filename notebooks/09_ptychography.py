@@ -41,7 +41,13 @@ FILES = [Path(up) / "shared/data/siemens_star.npz" for up in ("..", "../..")]
 #
 # `read_scan` checks what it reads. `info` is what `dluxshera ptycho info` prints.
 
+
 # %%
+def from_middle(positions):
+    """Patterns from the middle of a scan outwards."""
+    return np.argsort(np.hypot(*(positions - np.median(positions, axis=0)).T))
+
+
 file = next((path for path in FILES if path.is_file()), None)
 if file is not None:
     data = pt.read_scan(file)
@@ -49,10 +55,8 @@ else:
     size, npix, number = (64, 32, 60) if SMALL else (160, 64, 300)
     simulated = pt.make_scan("mixed", size=size, npix=npix, number=number, photons=1e5, seed=0)
     data = pt.ScanData(simulated.counts, simulated.positions, simulated.probe)  # what a measurement would know
-if SMALL and len(data) > 60:
-    middle = np.median(data.positions, axis=0)
-    nearest = np.argsort(np.hypot(*(data.positions - middle).T))[:60]
-    data = data.select(np.sort(nearest))
+if SMALL:
+    data = data.select(np.sort(from_middle(data.positions)[:40]))
 pt.table_rows(pt.info(data))
 
 # %%
@@ -72,7 +76,7 @@ ds.describe(start)
 # better?
 
 # %%
-few = np.linspace(0, len(data) - 1, 16).astype(int)
+few = np.sort(from_middle(data.positions)[:32])
 counts = jnp.asarray(np.asarray(data.counts[few]), float)
 
 
@@ -89,13 +93,16 @@ other = eqx.tree_at(
 float(misfit(start)), float(misfit(other))
 
 # %% [markdown]
-# The gradient by the whole tree has the model's own shape. That by the object already shows the sample: the first
-# step of a reconstruction.
+# The gradient by the whole tree has the model's own shape. That by the object, divided by the light on each pixel, is
+# the first step of a reconstruction, and already hints at the sample.
 
 # %%
 slope = eqx.filter_jit(eqx.filter_grad(misfit))(start)
-step = -(slope.sample.object_real + 1j * slope.sample.object_imag)
-plotting.plot_complex(np.asarray(step), "first step of the object, from 16 patterns")
+light = pt.illumination(start.probe.modes, np.asarray(start.corners)[few], start.sample.object.shape)
+lit = pt.coverage_mask(light)
+step = -np.asarray(slope.sample.object_real + 1j * slope.sample.object_imag) / np.where(lit, light, np.inf)
+rows, columns = (np.flatnonzero(lit.any(axis)) for axis in (1, 0))
+plotting.plot_complex(step[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], "first step of the object")
 
 # %% [markdown]
 # ## Reconstruct
@@ -103,7 +110,7 @@ plotting.plot_complex(np.asarray(step), "first step of the object, from 16 patte
 # Two incoherent modes, probe and positions refined; five per cent of the pixels are kept out of the likelihood.
 
 # %%
-modes, epochs = (1, 8) if SMALL else (2, 120)
+modes, epochs = (1, 8) if SMALL else (2, 100)
 found = pt.reconstruct(data, modes=modes, refine=("probe", "positions"), epochs=epochs, hold_out=0.05, seed=0)
 print(f"deviance per pixel {found.deviance:.3f}, held out {found.held_out_deviance:.3f}")
 print(f"{found.history['seconds'][-1]:.1f} seconds of optimisation")
@@ -152,13 +159,14 @@ with plotting.style():
     images = (
         (np.abs(lit), "amplitude", "gray"),
         (np.angle(lit), "phase (radians)", "gray"),
-        (np.log10(np.where(covered, bounds.phase_sigma, np.nan))[box], "least phase error, log10 (radians)", "viridis"),
+        (np.log10(np.where(covered, bounds.phase_sigma, np.nan))[box], "log10 of least phase error", "viridis"),
     )
     for ax, (image, title, colors) in zip(axes[0], images, strict=True):
         low, high = np.nanpercentile(image, (0.5, 99.5))
         drawn_image = ax.imshow(image, cmap=colors, vmin=low, vmax=high, interpolation="nearest")
         figure.colorbar(drawn_image, ax=ax, location="bottom", shrink=0.8)
         ax.set(title=title, xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
     plotting.plot_complex(found.probe[0], "probe: hue is phase", ax=axes[1, 0])
     moved = found.positions + data.npix // 2 + found.origin - data.positions
     moved = moved - np.median(moved, axis=0)
@@ -168,5 +176,5 @@ with plotting.style():
     axes[1, 1].invert_yaxis()
     axes[1, 2].semilogy(history["seconds"], history["deviance"], ".-")
     axes[1, 2].axhline(floor, color="0.5", linestyle="--")
-    axes[1, 2].set(title="deviance per pixel; noise floor dashed", xlabel="seconds")
+    axes[1, 2].set(title="deviance; noise floor dashed", xlabel="seconds")
 plt.show()

@@ -1,6 +1,7 @@
 """Shared test settings: double or single precision, a headless plot backend, small compiled fixtures."""
 
 import os
+import resource
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -23,6 +24,17 @@ def pytest_collection_modifyitems(config, items):
         left_out = [item for item in items if item.get_closest_marker("float32") is None]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item.get_closest_marker("float32") is not None]
+
+
+MOST_MEMORY_KB = 3_000_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory():
+    """Compiled functions are given back after a module, once they have grown to gigabytes."""
+    yield
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > MOST_MEMORY_KB:
+        jax.clear_caches()
 
 
 # What the fixtures need is imported inside them: the package must not be loaded before it is type-checked.

@@ -1,11 +1,14 @@
 """Layers of a profile: defaults, profile files, run config file, command line; where each value comes from."""
 
+import inspect
+
 import numpy as np
 import pytest
 from tiny import TINY, tiny
 
 import dluxshera as ds
 from dluxshera.config import ConfigError, build_instrument, load_profile, read_profile, value_origins
+from dluxshera.config.overrides import as_layers
 from dluxshera.config.settings import read_settings
 from dluxshera.params import describe
 
@@ -192,3 +195,10 @@ def test_what_a_class_refuses_names_the_profile_and_the_line(tmp_path):
     assert "optics.relay.separation is from overrides" in message
     assert "optics.plane_separation is from shera_flight.yaml:" in message
     assert isinstance(ds.ConfigError("x"), ValueError)
+
+
+@pytest.mark.parametrize("wrong", [["binary.contrast"], "binary.contrast=2", 3, [("mine", 5)], ["ab"]])
+def test_overrides_that_are_no_values_by_path_are_refused(wrong):
+    """Without the run-time check of annotations that tests turn on."""
+    with pytest.raises(ConfigError, match="overrides: expected values by dotted path"):
+        inspect.unwrap(as_layers)(wrong)

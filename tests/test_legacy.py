@@ -373,3 +373,24 @@ def test_old_models_go_through_transformations(three):
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), three, other)
     images = eqx.filter_vmap(lambda m: m.model())(stacked)
     np.testing.assert_allclose(images[1], other.model(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.3])
+def test_a_pixel_scale_that_is_none_is_refused(scale):
+    with pytest.raises(ds.ConfigError, match="psf_pixel_scale: Expected a positive number"):
+        SheraTwoPlaneParams({"psf_pixel_scale": scale})
+
+
+@OLD
+@pytest.mark.parametrize("wrong", [SheraTwoPlaneParams(), {"psf_npix": 16}])
+def test_parameters_of_another_kind_are_refused(wrong):
+    with pytest.raises(TypeError, match="SheraThreePlaneParams"):
+        SheraThreePlane_Model(wrong)
+
+
+def test_a_model_that_is_asked_again_does_not_warn_again(three, monkeypatch):
+    monkeypatch.setattr("dluxshera.legacy.models._NAMES", LegacyKeyMap())
+    with pytest.warns(DeprecationWarning, match="'x_position' is deprecated") as caught:
+        for model in (three, three.set("x_position", 0.1)):
+            model.get("x_position")
+    assert len(caught) == 1

@@ -1,5 +1,6 @@
 """`rebuild`: another structure, the same values, and word of what could not be carried."""
 
+import dataclasses
 import warnings
 
 import equinox as eqx
@@ -217,3 +218,16 @@ def test_refused(model):
 def test_a_profile_that_was_read_gives_a_recipe_too():
     model = build_instrument(read_profile("shera_flight", TINY))
     assert eqx.tree_equal(rebuilt_silently(model, **{"optics.psf_npix": 24}), tiny(optics__psf_npix=24))
+
+
+def test_a_stack_of_models_is_refused(model):
+    stack = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), model)
+    with pytest.raises(ds.ParameterError, match=r"binary.x_position_as: .*a stack of shape \(2,\)"):
+        stack.rebuild(**{"optics.psf_npix": 24})
+
+
+def test_a_telescope_that_the_profile_does_not_build_is_refused(model):
+    """It would come back as another instrument."""
+    other = dataclasses.replace(model, optics=tiny("shera_flight_two_plane").optics)
+    with pytest.raises(ds.ParameterError, match="optics: Expected a ThreePlaneTelescope.*got a TwoPlaneTelescope"):
+        other.rebuild(**{"optics.psf_npix": 24})

@@ -50,7 +50,10 @@ def as_layers(overrides: Overrides) -> list[Layer]:
     """Overrides as a list of layers; a plain mapping is one."""
     if isinstance(overrides, Mapping | None):
         return [Layer(OVERRIDES, overrides or {})]
-    return [Layer(*layer) for layer in overrides]
+    pairs = isinstance(overrides, Sequence) and all(isinstance(pair, tuple) and len(pair) > 1 for pair in overrides)
+    if not pairs or not all(isinstance(pair[1], Mapping) for pair in overrides):
+        raise ConfigError(f"{OVERRIDES}: expected values by dotted path, as in a dict, got {overrides!r:.80}.")
+    return [Layer(*pair) for pair in overrides]
 
 
 def prepare(layer: Layer, system: str) -> Prepared:

@@ -168,6 +168,8 @@ def _suggestion(key: str, keys: tuple[str, ...], top: Section) -> str:
         node = inside_of(node, name)
     if isinstance(node, Table):
         return near(key, node.specs or ()) or "; expected the path of a parameter."
+    if ".".join((*keys, key)) in aliases():
+        return ": an alias is not in a profile. Give it as an override or with --set, or give its primitives here."
     everywhere = [*_all_paths(top), *aliases()]
     last = [path for path in everywhere if path.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
     if last:

@@ -51,7 +51,7 @@ class Instrument(Model):
         "arcsec/pixel",
         "Angle on the sky of one pixel.",
         symbol="p_s",
-        bounds=(0.0, None),
+        bounds=(1e-9, None),  # a pixel of no width would need an endless focal length
         solve=_solve_plate_scale,
         solves_for=_focal_length_primitive,
     )
@@ -117,7 +117,8 @@ class Instrument(Model):
         Raises
         ------
         ParameterError
-            If the instrument was not built from a profile, or inside a JAX transformation.
+            If the instrument was not built from a profile, is a stack, has a telescope of a class of your own, or
+            inside a JAX transformation.
         ConfigError
             For what a profile may not hold.
 

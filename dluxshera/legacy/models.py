@@ -10,10 +10,11 @@ from jaxtyping import Array, Float
 
 from ..config import get_value, load_profile, set_values
 from ..instrument import Instrument
-from .names import BAND, PATHS, ParamsProxy, deprecate, holds
+from .names import BAND, PATHS, LegacyKeyMap, ParamsProxy, deprecate, holds
 from .parameters import MAPS, AbstractParams, SheraThreePlaneParams, SheraTwoPlaneParams
 
 Recipe = tuple[tuple[str, Any], ...]
+_NAMES = LegacyKeyMap()  # one for all models, so that `model.get` in a loop warns once
 _TWO_PLANE_ONLY = ("p2_diameter", "m1_focal_length", "m2_focal_length", "plane_separation")
 
 
@@ -38,7 +39,7 @@ class AbstractLegacyModel(eqx.Module):
     @property
     def params(self) -> ParamsProxy:
         """The numbers of the model by old or new name."""
-        return ParamsProxy(self)
+        return ParamsProxy(self, _NAMES)
 
     def get(self, name: str) -> Any:
         """A number by old or new name."""
@@ -74,7 +75,7 @@ class SheraThreePlane_Model(AbstractLegacyModel):
     recipe: Recipe = eqx.field(static=True)
 
     def __init__(self, params: SheraThreePlaneParams | None = None):
-        params = SheraThreePlaneParams() if params is None else params
+        params = _checked(params, SheraThreePlaneParams)
         _deprecate("SheraThreePlane_Model", params.point_design)
         overrides = {path: params.get(key) for key, path in PATHS.items()}
         self.instrument = _built(params, params.point_design, overrides, ("m1", "m2"))
@@ -104,7 +105,7 @@ class SheraTwoPlane_Model(AbstractLegacyModel):
     recipe: Recipe = eqx.field(static=True)
 
     def __init__(self, params: SheraTwoPlaneParams | None = None):
-        params = SheraTwoPlaneParams() if params is None else params
+        params = _checked(params, SheraTwoPlaneParams)
         profile = f"{params.point_design}_two_plane"
         _deprecate("SheraTwoPlane_Model", profile)
         held = [key for key in params.keys if key in PATHS and key not in _TWO_PLANE_ONLY]
@@ -120,6 +121,14 @@ class SheraTwoPlane_Model(AbstractLegacyModel):
         scale = float(self.instrument.plate_scale_as)
         same = np.isclose(params.get("psf_pixel_scale"), scale, rtol=1e-12)
         return params if same else params.set("psf_pixel_scale", scale)
+
+
+def _checked(params: Any, kind: type[AbstractParams]) -> AbstractParams:
+    if params is None:
+        return kind()
+    if type(params) is not kind:
+        raise TypeError(f"params: Expected {kind.__name__}, got {type(params).__name__}. Give {kind.__name__}(values).")
+    return params
 
 
 def _deprecate(name: str, profile: str) -> None:

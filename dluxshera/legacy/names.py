@@ -132,11 +132,13 @@ class ParamsProxy(MutableMapping):
     Parameters
     ----------
     model : Instrument, SheraThreePlane_Model or SheraTwoPlane_Model
+    names : LegacyKeyMap, optional
+        Remembers which names have warned; one of its own by default.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, names: LegacyKeyMap | None = None):
         self.model: Instrument = getattr(model, "instrument", model)
-        self._names = LegacyKeyMap()
+        self._names = LegacyKeyMap() if names is None else names
 
     def __getitem__(self, name: str) -> Any:
         if name in BAND:
@@ -160,7 +162,8 @@ class ParamsProxy(MutableMapping):
         raise TypeError(f"Expected a value for {name!r}, got a deletion: a model keeps all its parameters.")
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in (*PATHS, "psf_pixel_scale") if holds(self.model, NAMES[name]))
+        yield from (name for name in (*PATHS, "psf_pixel_scale") if holds(self.model, NAMES[name]))
+        yield from BAND
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -164,6 +164,8 @@ class SheraTwoPlaneParams(AbstractParams):
         return f"m1_{key}" if str(key).startswith(("zernike", *MAPS)) else key
 
     def _check(self) -> None:
+        if self._values.get(_SCALE, 1.0) <= 0:
+            raise ConfigError(f"{_SCALE}: Expected a positive number of arcsec, got {self._values[_SCALE]!r}.")
         _check_zernikes(self._values, "m1")
 
 

@@ -126,7 +126,7 @@ def _settable(model: Any, path: str) -> tuple[Place, Target]:
     if place.kind == "static":
         raise ParameterError(
             f"Expected a parameter, buffer or alias, got {path!r}, which is static: it is part of the "
-            "structure. Build the model anew with another value."
+            "structure. Use model.rebuild, or build the model anew with another value."
         )
     if place.kind == "node":
         raise ParameterError(f"Expected a parameter, buffer or alias at {path!r}, got {describe_kind(place)}.")

@@ -10,6 +10,7 @@ import numpy as np
 
 from .checks import is_traced
 from .elements import element_labels
+from .model import Model
 from .paths import Place, walk
 from .spec import ParameterError
 
@@ -73,7 +74,8 @@ def rebuilt(model: Any, recipe: Recipe | None, changes: Mapping[str, Any]) -> An
     Raises
     ------
     ParameterError
-        If the model has no recipe, or its values are known to a JAX transformation only.
+        If the model has no recipe, is a stack of models, has a part of another class than its recipe builds, or its
+        values are known to a JAX transformation only.
 
     Warns
     -----
@@ -85,11 +87,34 @@ def rebuilt(model: Any, recipe: Recipe | None, changes: Mapping[str, Any]) -> An
     if any(map(is_traced, jax.tree.leaves(model))):
         raise ParameterError("Expected a model with known values, got a traced one. Rebuild outside of jit and grad.")
     old = recipe.build({}, {})
+    _refuse_other_parts(model, old)
+    _refuse_stack(model, old)
     changes = {**_own_structure(model, old, recipe), **dict(flat_changes(changes))}
     versions = Versions(*map(_places, (model, old, recipe.build(changes, {}))))
     carried, lost = _carry(versions, recipe.free_sizes)
     _warn({path: why for path, why in lost.items() if path.partition("[")[0] not in changes})
     return recipe.build(changes, carried)
+
+
+def _refuse_other_parts(model: Any, old: Any, path: str = "the model") -> None:
+    """Refuse a part whose class the recipe does not know: another one would be built in its place."""
+    if type(model) is not type(old):
+        mine, made = type(model).__name__, type(old).__name__
+        raise ParameterError(f"{path}: Expected a {made}, as the recipe builds it, got a {mine}. Build it by hand.")
+    for field in dataclasses.fields(model):
+        mine, made = getattr(model, field.name), getattr(old, field.name)
+        if isinstance(mine, Model) and isinstance(made, Model):
+            _refuse_other_parts(mine, made, field.name if path == "the model" else f"{path}.{field.name}")
+
+
+def _refuse_stack(model: Any, old: Any) -> None:
+    made = {place.path: np.ndim(place.value) for place in walk(old) if place.kind == "parameter"}
+    for place in walk(model):
+        if place.kind == "parameter" and np.ndim(place.value) > made.get(place.path, np.inf):
+            shape = np.shape(place.value)
+            raise ParameterError(
+                f"{place.path}: Expected one model, got a stack of shape {shape}. Rebuild each member."
+            )
 
 
 def _places(model: Any) -> dict[str, Place]:

@@ -22,9 +22,9 @@ def plot_dose_bounds(
     amplitude_sigma, phase_sigma : array (h, w)
         The phase in radians.
     covered : array of bool (h, w)
-        Elsewhere is grey, as are pixels with an infinite sigma.
+        Elsewhere is grey, as are pixels whose sigma is not finite.
     photons : float, optional
-        Mean per pattern, for the title.
+        Mean per pattern, for the label.
     """
     covered = np.asarray(covered, bool)
     box = tuple(slice(int(k.min()), int(k.max()) + 1) for k in np.nonzero(covered))
@@ -32,15 +32,14 @@ def plot_dose_bounds(
     low, high = np.nanpercentile(np.stack(maps), (0.5, 99.5))
     figure = new_figure(PAGE_WIDTH, 0.5 * PAGE_WIDTH)
     panels = figure.subplots(1, 2, sharey=True)
-    dose = "" if photons is None else f" at {photons:.3g} photons per pattern"
+    dose = "" if photons is None else f"\nat {photons:.3g} photons per pattern"
     for ax, image, name in zip(panels, maps, ("amplitude", "phase"), strict=True):
         norm = LogNorm(low, max(high, 1.001 * low))
         drawn = ax.imshow(image, norm=norm, cmap=grey_where_unknown(IMAGE_CMAP), interpolation="nearest")
-        ax.set(title=f"{name}: median {np.nanmedian(image):.2g}{dose * (name == 'amplitude')}")
-        ax.set(xlabel="x (pixels)", ylabel="y (pixels)")
+        ax.set(title=f"{name}: median {np.nanmedian(image):.2g}", xlabel="x (pixels)", ylabel="y (pixels)")
         ax.spines[:].set_visible(True)
         ax.label_outer()
-    figure.colorbar(drawn, ax=list(panels), label="one sigma (of amplitude; radians)", shrink=0.85, aspect=25)
+    figure.colorbar(drawn, ax=list(panels), label=f"one sigma (radians for phase){dose}", shrink=0.85, aspect=25)
     return figure
 
 

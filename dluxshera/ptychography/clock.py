@@ -8,7 +8,7 @@ import numpy as np
 from ..inference import EngineState
 
 FIRST_EPOCHS = 20  # of the first stage, where seconds are given
-STAGE_ENDS = (0.3, 0.9, 1.0)  # of the seconds, at the latest
+STAGE_ENDS = (0.25, 0.85, 1.0)  # of the seconds, at the latest
 COLUMNS = ("seconds", "loss", "deviance", "stage")
 
 
@@ -72,6 +72,10 @@ class Clock:
         self.stopped = self.stopped or asked
         late = self.spent + self._epoch_seconds() > self._end()
         return self.stopped or late or self._step >= self.lengths[self._stage]
+
+    def record(self) -> tuple[list[int], dict[str, list]]:
+        """Lengths and history as they are now."""
+        return list(self.lengths), {name: list(values) for name, values in self.history.items()}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The history, (T,) each."""

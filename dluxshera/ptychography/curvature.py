@@ -2,7 +2,7 @@
 
 In the amplitude of a detector pixel the curvature of either likelihood is 4 where it fits. By Parseval's theorem that
 of an object pixel is then 4 times its illumination, half of it for real and imaginary part each; that of a probe pixel
-is the same with the object's intensity; and that of a position the illumination of the object's slope. Where a
+is the same with the object's intensity; and that of a position twice the illumination of the object's slope. Where a
 background or other modes outshine a mode it is less: these are upper bounds.
 """
 
@@ -68,7 +68,7 @@ def curvature_model(model: Ptychography, floor: Float[Array, ""]) -> Ptychograph
         "sample.object_imag": light,
         "probe.modes_real": jnp.broadcast_to(glass, shape),
         "probe.modes_imag": jnp.broadcast_to(glass, shape),
-        "scan.positions": 4 * slope_sum(model),
+        "scan.positions": 2 * slope_sum(model),
         "background": background if model.background.ndim else jnp.sum(background),
     }
     return replace_paths(model, found)

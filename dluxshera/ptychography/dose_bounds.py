@@ -18,6 +18,7 @@ METHODS = ("auto", "dense", "matrix_free", "floor")
 DENSE = 32**2  # pixels of the largest object whose information is kept as a matrix
 LIT = 1e-6  # of the largest information: dimmer pixels change no counts, and are taken as known
 TINY = 1e-300
+UNSURE = 0.7  # relative standard error of a variance from which it is not given
 UNTOLD = 1e-3  # share of an unconstrained direction from which a pixel is unconstrained
 RIDGE = 1e-5  # of a pixel's information, added to it where systems are solved by iteration: they end
 TOGETHER, STEPS = 8, 1000  # systems solved at once, and most steps of each
@@ -29,12 +30,14 @@ class DoseBounds(NamedTuple):
     Attributes
     ----------
     amplitude_sigma, phase_sigma : array (h, w)
-        One sigma, of the transmission's amplitude and of its phase in radians; infinite where the scan does not tell.
+        One sigma, of the transmission's amplitude and of its phase in radians; infinite where the scan does not tell,
+        NaN where too few random vectors were used to tell it.
         The phase is that relative to the object's mean phase, weighted by information.
     covered : array of bool (h, w)
         Where the light is at least a twentieth of its largest value.
     standard_error : array (2, h, w)
-        Of `amplitude_sigma` and `phase_sigma`, from the random vectors of the estimate; zero where they are exact.
+        Of `amplitude_sigma` and `phase_sigma`, from the random vectors of the estimate; zero where they are exact,
+        NaN as they are.
     amplitude_floor, phase_floor : array (h, w)
         Bounds if every other pixel were known, which are cheap and always lower.
     method : str
@@ -79,8 +82,9 @@ def dose_bounds(
     "dense" inverts a matrix. Directions about which the counts say nothing make the pixels they touch infinite.
     "matrix_free" estimates the diagonal of the inverse (C. Bekas et al., Appl. Numer. Math. 57, 1214, 2007) from random
     signs z as the mean of z (F^-1 z), each by conjugate gradients; the relative error of a sigma is about
-    sqrt(sum_j rho_ij^2 / probes) / 2, with rho the correlations with other pixels, and is reported. A pixel's sigma
-    stays below 300 times its floor there, so that nothing is infinite but the dark.
+    sqrt(sum_j rho_ij^2 / probes) / 2, with rho the correlations with other pixels, and is reported. A
+    ridge keeps sigmas below about 300 times what the mean information of the pixel gives: nothing is infinite but the
+    dark, and sigmas come out lower, by 0.01 % in the median and by some per cent from 50 times that on.
 
     Parameters
     ----------
@@ -134,7 +138,7 @@ def _variances(method, model, used, mean, diagonal, lit, probes, seed, tolerance
     if method == "dense":
         return _dense(model, used, mean, lit), nothing, 0.0
     keys = jax.random.split(jax.random.key(seed), probes)
-    return _estimated(model, used, mean, diagonal, lit, keys, jnp.asarray(tolerance))
+    return _estimated(model, used, mean, lit, keys, jnp.asarray(tolerance))
 
 
 def _in_units(model, variance, error, diagonal, lit, mean, method, residual) -> DoseBounds:
@@ -143,12 +147,13 @@ def _in_units(model, variance, error, diagonal, lit, mean, method, residual) -> 
     unit = np.stack([np.ones_like(amplitude), np.where(amplitude > 0, amplitude, np.nan)])
     to_map = lambda values: np.where(np.asarray(lit) & np.isfinite(unit), values / unit, np.inf)  # noqa: E731
     sigma = np.sqrt(np.asarray(variance))
-    error = np.asarray(error) / (2 * np.where(np.isfinite(sigma) & (sigma > 0), sigma, 1.0))
+    known = np.isfinite(to_map(sigma))
+    error = np.where(known, np.asarray(error) / (2 * np.where(known, sigma * unit, 1.0)), 0.0)
     floor = to_map(1 / np.sqrt(np.maximum(np.asarray(diagonal, float), TINY)))
     return DoseBounds(
         *to_map(sigma),
         covered=coverage_mask(mean),
-        standard_error=np.where(np.isfinite(to_map(sigma)), np.nan_to_num(error / unit), 0.0),
+        standard_error=np.where(np.isnan(to_map(sigma)), np.nan, error),
         amplitude_floor=floor[0],
         phase_floor=floor[1],
         method=method,
@@ -181,7 +186,6 @@ def _estimated(
     model: Ptychography,
     used: Bool[Array, "N N"],
     mean: Float[Array, "h w"],
-    diagonal: Float[Array, "2 h w"],
     lit: Bool[Array, "h w"],
     keys: Array,
     tolerance: Float[Array, ""],
@@ -206,8 +210,9 @@ def _estimated(
 
     samples, residuals = jax.lax.map(one, keys, batch_size=TOGETHER)
     number = keys.shape[0]
-    variance = jnp.maximum(jnp.mean(samples, axis=0), jnp.where(lit, 1 / diagonal, 0.0))
-    return variance, jnp.std(samples, axis=0, ddof=1) / jnp.sqrt(number), jnp.max(residuals)
+    mean, error = jnp.mean(samples, axis=0), jnp.std(samples, axis=0, ddof=1) / jnp.sqrt(number)
+    variance = jnp.where(error > UNSURE * mean, jnp.nan, mean)
+    return variance, error, jnp.max(residuals)
 
 
 def _scale(mean: Float[Array, "h w"], lit: Bool[Array, "h w"]) -> Float[Array, "2 h w"]:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ..inference import LBFGS, EngineState, fit
+from ..inference import LBFGS, EngineState, StoppingRules, fit
 from .clock import Clock
 from .data import ScanData
-from .gauge import fix_gauge
+from .gauge import fix_gauge, probe_centre, recentred
 from .minibatch_adam import MinibatchAdam
 from .model import Ptychography
 from .objective import PATTERNS, ScanObjective
@@ -21,9 +21,10 @@ from .starts import MARGIN, starting_model
 from .stitching import illumination
 
 EPOCHS = 100
-AMPLITUDE_SHARE, FULL_SHARE = 0.2, 0.08  # of the epochs: a start by amplitudes, and full-batch steps at the end
+AMPLITUDE_SHARE, FULL_SHARE = 0.2, 0.15  # of the epochs: a start by amplitudes, and full-batch steps at the end
 BATCH = 43
 AMPLITUDE_RATE, RATE = 0.03, 0.02
+MOST_STEPS = 10_000  # of the last stage; compiled in, so that it does not depend on the number wanted
 
 
 class Progress(NamedTuple):
@@ -61,6 +62,7 @@ def reconstruct(
     hold_out: float = 0.0,
     regularisers: Regularisers | None = None,
     batch: int = BATCH,
+    stopping: StoppingRules | None = None,
     on_epoch: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     resume: Progress | None = None,
@@ -93,6 +95,8 @@ def reconstruct(
     regularisers : Regularisers, optional
     batch : int
         Patterns in a minibatch.
+    stopping : StoppingRules, optional
+        End the second and third stage early; their loss is per pixel, and between 0.3 and 10.
     on_epoch : callable
         Called with a `Progress` after every epoch.
     should_stop : callable
@@ -114,52 +118,80 @@ def reconstruct(
     used, held = _pixels(data, hold_out, seed)
     model, origin = _start(data, modes, refine, start)
     objective = ScanObjective(model, data.counts, ("object", *refine), likelihood, used, regularisers)
-    clock = Clock(seconds, _lengths(EPOCHS if epochs is None else epochs, likelihood), resume)
-    theta = _run(objective, likelihood, clock, seed, batch, on_epoch, should_stop, resume)
+    clock = Clock(seconds, _lengths(EPOCHS if epochs is None else epochs), resume)
+    run = _Run(objective, likelihood, clock, seed, batch, stopping)
+    theta = run(on_epoch, should_stop, resume)
     found = objective.at(theta)
     found = fix_gauge(found) if "probe" in refine else found
     settings = {"modes": modes, "refine": list(refine), "likelihood": likelihood, "seed": seed, "hold_out": hold_out}
     return _finished(found, data, used, held, origin, clock, settings)
 
 
-def _run(objective, likelihood, clock, seed, batch, on_epoch, should_stop, resume) -> jnp.ndarray:
-    """θ after the three stages."""
-    theta = objective.start if resume is None else jnp.asarray(resume.begin)
-    for stage in range(0 if resume is None else resume.stage, 3):
-        length = clock.begin_stage(stage)
-        if length == 0 or clock.stopped:
-            continue
-        state = resume.state if resume is not None and resume.stage == stage else None
-        goal, engine, begin = _stage(objective, theta, likelihood, stage, length, seed, batch)
+class _Run(NamedTuple):
+    """The three stages of one reconstruction."""
 
-        def note(state, stage=stage, begin=theta):
+    objective: ScanObjective
+    likelihood: str
+    clock: Clock
+    seed: int
+    batch: int
+    stopping: StoppingRules | None
+
+    def __call__(self, on_epoch, should_stop, resume: Progress | None) -> jnp.ndarray:
+        """θ after the last stage."""
+        theta = self.objective.start if resume is None else jnp.asarray(resume.begin)
+        for stage in range(0 if resume is None else resume.stage, 3):
+            state = resume.state if resume is not None and resume.stage == stage else None
+            if self.clock.begin_stage(stage) > 0 and not self.clock.stopped:
+                theta = self._go(stage, theta, state, on_epoch, should_stop)
+        return theta
+
+    def _go(self, stage: int, theta, state: EngineState | None, on_epoch, should_stop) -> jnp.ndarray:
+        """θ after one stage."""
+        clock = self.clock
+        goal, engine = self._stage(stage, theta)
+
+        def note(state):
             clock.note(state)
             if state.step > 0:
-                on_epoch(Progress(stage, np.asarray(begin), state, clock.lengths, clock.history))
+                on_epoch(Progress(stage, np.asarray(theta), state, *clock.record()))
 
-        stop = lambda: clock.is_over(should_stop())  # noqa: E731
-        options = {"on_step": note, "should_stop": stop, "chunk": 1, "record_theta": False, "state": state}
-        begin = begin if state is None else state.theta
-        state = fit(goal, begin, engine, **options).state
-        theta = goal.theta(state.theta) if stage == 2 else state.theta
-    return theta
+        first = jnp.zeros_like(theta) if stage == 2 else theta
+        solution = fit(
+            goal,
+            first if state is None else state.theta,
+            engine,
+            on_step=note,
+            should_stop=lambda: clock.is_over(should_stop()),
+            stopping=self.stopping if stage > 0 else None,
+            chunk=1,
+            record_theta=False,
+            state=state,
+        )
+        found = solution.state.theta
+        if stage == 0 and self.objective.moves("probe"):
+            return self._centred(found)
+        return goal.theta(found) if stage == 2 else found
+
+    def _centred(self, theta) -> jnp.ndarray:
+        """θ with the probe's light centred where the start had it."""
+        objective = self.objective
+        return objective.theta_of(recentred(objective.at(theta), probe_centre(objective.model)))
+
+    def _stage(self, stage: int, theta) -> tuple[Any, Any]:
+        """Objective and engine of a stage."""
+        goal = self.objective.with_likelihood("amplitude" if stage == 0 else self.likelihood)
+        length = jnp.asarray(self.clock.lengths[stage], int)
+        if stage == 0:
+            return goal, MinibatchAdam(length, AMPLITUDE_RATE, 0.2, self.batch, self.seed)
+        if stage == 1:
+            return goal, MinibatchAdam(length, RATE, 0.02, self.batch, self.seed + 1)
+        return preconditioned(goal, theta), LBFGS(max_steps=MOST_STEPS)
 
 
-def _stage(objective, theta, likelihood, stage, length, seed, batch):
-    """Objective, engine and start of a stage."""
-    steps = jnp.asarray(length, int)
-    if stage == 2:
-        goal = preconditioned(objective.with_likelihood(likelihood), theta)
-        return goal, LBFGS(max_steps=10_000), jnp.zeros_like(theta)
-    if stage == 0:
-        engine = MinibatchAdam(steps, AMPLITUDE_RATE, 0.2, batch, seed)
-        return objective.with_likelihood("amplitude"), engine, theta
-    return objective.with_likelihood(likelihood), MinibatchAdam(steps, RATE, 0.02, batch, seed + 1), theta
-
-
-def _lengths(epochs: int, likelihood: str) -> tuple[int, int, int]:
+def _lengths(epochs: int) -> tuple[int, int, int]:
     """Epochs of the stages."""
-    first = 0 if likelihood == "amplitude" else round(AMPLITUDE_SHARE * epochs)
+    first = round(AMPLITUDE_SHARE * epochs)
     last = max(1, round(FULL_SHARE * epochs)) if epochs > 1 else 0
     return first, max(0, epochs - first - last), last
 

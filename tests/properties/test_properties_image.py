@@ -14,6 +14,7 @@ import dluxshera as ds
 
 every_variant = pytest.mark.parametrize("kind", VARIANTS)
 LENGTHS = ("diameter", "focal_length", "zernike_coeffs_nm", "separation", "plane_separation", "focus_shift")
+MAPS = ("binary.wavelengths_m", "optics.m1.wavefront_error_m")
 LENGTHS += ("diffractive_pupil_step_m", "pixel_pitch")
 
 
@@ -98,8 +99,10 @@ def test_swapping_the_stars_with_their_spectra_changes_nothing(kind, values, see
 def test_scaling_every_length_leaves_the_image_in_pixels(kind, values, factor):
     """Wavelengths, path differences, diameters, distances and the pitch."""
     model = edit(variant(kind), values | {"optics.focus_shift": 1e-3})
+    roughness = jnp.asarray(np.random.default_rng(4).normal(0, 5e-9, model.optics.m1.transmission.shape), float)
+    model = eqx.tree_at(lambda m: m.optics.m1.wavefront_error_m, model, roughness, is_leaf=lambda leaf: leaf is None)
     lengths = [path for path in paths(kind) if path.startswith(("optics.", "detector.")) and path.endswith(LENGTHS)]
-    scaled = {path: factor * ds.get_value(model, path) for path in (*lengths, "binary.wavelengths_m")}
+    scaled = {path: factor * ds.get_value(model, path) for path in (*lengths, *MAPS)}
     if kind == "four":
         scaled["optics.relay.power"] = model.optics.relay.power / factor
     assert len(lengths) >= {"two": 6, "three": 10, "four": 13}[kind]

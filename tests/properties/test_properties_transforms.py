@@ -42,10 +42,10 @@ def test_compiled_and_eager_images_agree(kind):
     np.testing.assert_allclose(image(model), eager, rtol=1e-10, atol=1e-10 * float(eager.max()))
 
 
+@every_variant
 @pytest.mark.slow
-def test_compiled_and_eager_gradients_agree():
-    """Of the longest chain, which holds what the others do."""
-    parameters, rest = split(one_wavelength("four"))
+def test_compiled_and_eager_gradients_agree(kind):
+    parameters, rest = split(one_wavelength(kind))
     with jax.disable_jit():
         loss, gradient = eqx.filter_value_and_grad(score)(parameters, rest)
     other_loss, other = compiled(parameters, rest)

@@ -91,10 +91,12 @@ def test_repeated_simulation_scatters_by_the_bounds(scan, dense):
 def test_the_estimate_agrees_with_the_matrix_within_its_error(scan, dense):
     free = dose_bounds(*scan, PHOTONS, method="matrix_free", probes=48, tolerance=1e-4)
     assert free.method == "matrix_free" and dense.method == "dense" and free.residual < 2e-4
-    exact, seen = both(dense)[:, dense.covered], dense.covered
-    away = (both(free)[:, seen] - exact) / free.standard_error[:, seen]
+    seen = dense.covered & np.isfinite(both(free)).all(0)
+    assert seen.sum() > 0.95 * dense.covered.sum() and np.isfinite(free.standard_error[:, seen]).all()
+    exact, error = both(dense)[:, seen], free.standard_error[:, seen]
+    away = (both(free)[:, seen] - exact) / error
     assert 0.8 < away.std() < 1.3 and abs(away.mean()) < 0.3 and np.abs(away).max() < 6
-    assert np.median(free.standard_error[:, seen] / exact) < 0.15
+    assert np.median(error / exact) < 0.15
     assert not dense.standard_error.any()
 
 
@@ -200,7 +202,8 @@ def test_bad_arguments_are_refused(scan, options, message):
 
 def test_pictures(dense):
     figure = plot_dose_bounds(dense.amplitude_sigma, dense.phase_sigma, dense.covered, dense.photons)
-    assert figure.axes[0].get_title(loc="left").endswith("at 1e+07 photons per pattern")
+    assert figure.axes[0].get_title(loc="left").startswith("amplitude: median")
+    assert figure.axes[-1].get_ylabel().endswith("at 1e+07 photons per pattern")
     shown = figure.axes[0].images[0].get_array()
     rows, columns = (np.ptp(k) + 1 for k in np.nonzero(dense.covered))
     assert shown.shape == (rows, columns)

@@ -42,7 +42,12 @@ def main() -> None:
         for row in found.rows:
             if row["label"] in WATCHED:
                 pair = row["linear"] / row["sigma"], row["refit"] / row["sigma"]
-                cells = (f"{amplitude:g}", f"`{row['label']}`", *(f"{v:+.4g}" for v in pair), f"{pair[1] / pair[0]:.3f}")
+                cells = (
+                    f"{amplitude:g}",
+                    f"`{row['label']}`",
+                    *(f"{v:+.4g}" for v in pair),
+                    f"{pair[1] / pair[0]:.3f}",
+                )
                 lines.append("| " + " | ".join(cells) + " |")
                 print(lines[-1], flush=True)
     if options.markdown:

@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item.get_closest_marker("float32") is not None]
 
 
-MOST_MEMORY_KB = 3_000_000
+MOST_MEMORY_KB = 2_500_000
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -103,12 +103,12 @@ def test_the_relays_focal_length_sets_its_power():
 
 @pytest.mark.parametrize("miss", [0.0, 1e-4, -1e-4])
 def test_a_relay_in_the_focus_is_refused(miss):
-    with pytest.raises(ds.ParameterError, match=r"optics\.relay\.separation .* optics\.plane_separation"):
+    with pytest.raises(ds.ConfigError, match=r"optics\.relay\.separation .* optics\.plane_separation"):
         four(optics__relay__separation=MIRRORS_BACK_FOCUS + miss)
 
 
 def test_a_second_mirror_in_the_focus_is_refused():
-    with pytest.raises(ds.ParameterError, match=r"M2 .* optics\.plane_separation .* optics\.m1\.focal_length"):
+    with pytest.raises(ds.ConfigError, match=r"M2 .* optics\.plane_separation .* optics\.m1\.focal_length"):
         four(optics__plane_separation=0.604353)
 
 

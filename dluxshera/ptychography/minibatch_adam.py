@@ -44,7 +44,7 @@ class MinibatchAdam(AbstractEpochEngine):
     max_steps: Int[Array, ""] = whole(100)
     rate: Float[Array, ""] = number(0.03)
     last_rate: Float[Array, ""] = number(0.02)
-    batch: int = eqx.field(static=True, default=43)
+    batch: int = eqx.field(static=True, default=16)
     seed: Int[Array, ""] = whole(0)
     decay: Float[Array, "2"] = number((0.9, 0.999))
 

@@ -22,7 +22,7 @@ from .stitching import illumination
 
 EPOCHS = 100
 AMPLITUDE_SHARE, FULL_SHARE = 0.2, 0.15  # of the epochs: a start by amplitudes, and full-batch steps at the end
-BATCH = 43
+BATCH = 16
 AMPLITUDE_RATE, RATE = 0.03, 0.02
 MOST_STEPS = 10_000  # of the last stage; compiled in, so that it does not depend on the number wanted
 
@@ -169,8 +169,8 @@ class _Run(NamedTuple):
             state=state,
         )
         found = solution.state.theta
-        if stage == 0 and self.objective.moves("probe"):
-            return self._centred(found)
+        if stage == 0 and self.objective.moves("probe") and not self.objective.moves("positions"):
+            return self._centred(found)  # positions that move take up what a probe drifts by
         return goal.theta(found) if stage == 2 else found
 
     def _centred(self, theta) -> jnp.ndarray:

@@ -5,6 +5,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_scan import NPIX, small_data, small_probe
 
 from dluxshera.inference import LBFGS, fit, state_arrays, state_from_arrays
@@ -15,6 +17,7 @@ from dluxshera.ptychography import (
     GaussNewtonCG,
     MinibatchAdam,
     Reconstruction,
+    ScanData,
     ScanError,
     ScanObjective,
     preconditioned,
@@ -24,6 +27,7 @@ from dluxshera.ptychography import (
 )
 from dluxshera.ptychography.starts import add_modes
 
+REFINED = ("probe", "positions", "background")
 STAR = Path(__file__).parents[3] / "shared" / "data" / "siemens_star.npz"
 
 
@@ -216,3 +220,22 @@ def test_the_measured_star():
     assert found.history["deviance"][0] > 20
     assert found.deviance < 3
     assert found.held_out_deviance < 1.5 * found.facts["fitted_deviance"]
+
+
+@pytest.mark.slow
+@given(log_dose=st.floats(-2, 8), empty=st.integers(0, 200), seed=st.integers(0, 2**20))
+@settings(max_examples=6, deadline=None)
+def test_nothing_that_the_data_door_lets_through_makes_a_nan(log_dose, empty, seed):
+    """From one photon a pattern to 1e10, masked pixels, positions on top of each other."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-8:8, -8:8]
+    counts = rng.poisson(10**log_dose * np.exp(-(y**2 + x**2) / 8), (6, NPIX, NPIX))
+    counts[:, 8, 8] += 1
+    mask = np.ones((NPIX, NPIX), bool)
+    mask.ravel()[rng.permutation(NPIX**2)[:empty]] = False
+    mask[8, 8] = True
+    positions = np.concatenate([[[8.0, 8.0], [13.0, 13.0]], rng.choice([9.0, 10.5, 12.25], (4, 2))])
+    found = reconstruct(ScanData(counts, positions, mask=mask), 2, REFINED, epochs=8, batch=3)
+    for array in (found.object, found.probe, found.positions, found.coverage, found.background):
+        assert np.isfinite(array).all()
+    assert np.isfinite(found.history["loss"]).all() and np.isfinite(found.deviance)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_scan import NPIX, PATTERNS, small_model, small_objective, smooth_object
 
 from dluxshera.ptychography import Regularisers, ScanObjective, fix_gauge, mean_deviance, orthogonal_modes
-from dluxshera.ptychography.gauge import mean_ramp
+from dluxshera.ptychography.gauge import mean_ramp, probe_centre, recentred
 from dluxshera.ptychography.gauss_newton_cg import information_times
 from dluxshera.ptychography.pixel_losses import FLOOR, amplitude_error, half_deviance
 from dluxshera.ptychography.regularisers import total_variation
@@ -224,6 +224,15 @@ def test_gauge_moves_a_ramp_to_the_probe():
     light = jnp.ones((32, 32))
     assert abs(float(mean_ramp(fixed.sample.object, light)[0])) < 0.03
     np.testing.assert_allclose(fixed.model(), tilted.model(), rtol=1e-7, atol=1e-7)
+
+
+def test_recentring_moves_the_light_where_it_should():
+    model = small_model(1)
+    whole = eqx.tree_at(lambda m: m.scan.positions, model, jnp.round(model.scan.positions))
+    moved = recentred(whole, probe_centre(whole) + jnp.array([0.37, -0.21]))
+    np.testing.assert_allclose(probe_centre(moved) - probe_centre(whole), [0.37, -0.21], atol=0.05)
+    back = recentred(moved, probe_centre(whole))
+    np.testing.assert_allclose(back.sample.object, whole.sample.object, atol=0.05)
 
 
 @given(seed=st.integers(0, 2**20))

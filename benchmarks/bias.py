@@ -2,8 +2,8 @@
 
     python benchmarks/bias.py [--markdown FILE]
 
-Three-plane testbed, 128 px pupil, 64 px image, three Gauss-Legendre wavelengths, 30 minutes, the profile's 23 parameters
-free. The data come from a telescope whose M2 carries a 1/f^2.5 map that the fitted model does not know.
+Three-plane testbed, 128 px pupil, 64 px image, three Gauss-Legendre wavelengths, 30 minutes, all 23
+parameters free. The data come from a telescope whose M2 carries a 1/f^2.5 map that the fitted model does not know.
 """
 
 import argparse

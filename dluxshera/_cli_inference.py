@@ -36,7 +36,7 @@ def _add_sample(commands: Commands) -> None:
 
 
 def _sample(arguments: argparse.Namespace, console: Any) -> int:
-    from .inference import fit, laplace_samples, sample
+    from .inference import LevenbergMarquardt, fit, laplace_samples, sample
     from .inference.samples import import_blackjax
 
     if arguments.output is not None:
@@ -45,11 +45,13 @@ def _sample(arguments: argparse.Namespace, console: Any) -> int:
         import_blackjax()  # before the work
     observed, profile, start = read_image(arguments, console)
     objective = objective_of(arguments, profile, start, observed)
-    with console.progress(0) as on_step, stop_on_signal() as should_stop:
-        theta = fit(objective, objective.space.pack(start), on_step=on_step, should_stop=should_stop).theta
+    engine = LevenbergMarquardt()
+    with console.progress(engine.max_steps) as on_step, stop_on_signal() as should_stop:
+        theta = fit(objective, objective.space.pack(start), engine, on_step=on_step, should_stop=should_stop).theta
     if should_stop():
         raise KeyboardInterrupt
-    console.say(f"optimum found; {arguments.chains} chains of {arguments.warmup} + {arguments.draws} steps")
+    warmup = 0 if arguments.method == "laplace" else arguments.warmup
+    console.say(f"optimum found; {arguments.chains} chains of {warmup} + {arguments.draws} draws by {arguments.method}")
     many = {"draws": arguments.draws, "chains": arguments.chains, "seed": arguments.seed}
     if arguments.method == "laplace":
         drawn = laplace_samples(objective, theta, **many)

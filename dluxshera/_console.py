@@ -58,7 +58,7 @@ class Console:
 
     @contextlib.contextmanager
     def progress(self, max_steps: int) -> Iterator[Callable[[Any], None]]:
-        """Give an `on_step` for `fit` that shows steps, loss and the length of the last step."""
+        """Give an `on_step` for `fit` that shows steps, loss and the step's length, in the engine's metric."""
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -69,7 +69,7 @@ class Console:
 
             def on_step(state) -> None:
                 text = f"step {int(state.step)}/{max_steps}  loss {float(state.loss):.6g}  "
-                bar.update(task, description=text + f"last step {float(state.step_norm):.2g} sigma")
+                bar.update(task, description=text + f"step length {float(state.step_norm):.2g}")
 
             yield on_step
 

@@ -29,6 +29,12 @@ def pytest_collection_modifyitems(config, items):
 MOST_MEMORY_KB = 2_500_000
 
 
+@pytest.fixture(autouse=True)
+def precision_of_this_leg(request):
+    """The command line turns double precision on for its whole process, and with it for the tests after it."""
+    jax.config.update("jax_enable_x64", not request.config.getoption("--float32"))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def bounded_memory():
     """Compiled functions are given back after a module, once they have grown to gigabytes."""

@@ -82,6 +82,18 @@ def test_many_exposures_are_one_sum(model, space):
     assert float(loss(variance, theta)) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("likelihood", ["poisson", "gaussian_model"])
+def test_the_read_noise_is_known_even_where_it_is_free(likelihood, model, observation):
+    noisy = edit(model, {"read_noise": 3.0})
+    objective = ds.Objective(noisy, ds.ThetaSpace(noisy, ["log_flux", "read_noise"]), observation, likelihood)
+    theta = objective.space.pack(noisy)
+    assert float(loss(objective, theta.at[1].set(4.0))) == float(loss(objective, theta))
+    assert float(slope(objective, theta)[1]) == 0
+    with pytest.warns(ds.IdentifiabilityWarning, match="read_noise"):
+        solution = ds.fit(objective, theta)
+    assert not np.isfinite(solution.sigma("read_noise")) and np.isfinite(solution.sigma("log_flux"))
+
+
 @pytest.mark.float32
 @pytest.mark.parametrize("likelihood", ["poisson", "gaussian", "gaussian_model"])
 def test_masked_pixels_do_not_matter(likelihood, model, space, observation):

@@ -104,7 +104,7 @@ def _linear_response(objective: Objective, theta: Float[Array, " D"]) -> tuple[F
     """Newton step from θ to the optimum of the noiseless data, and the covariance of θ."""
     expected, jacobian = objective.jacobian(theta)
     spread = _spread(objective, theta)
-    pull = jnp.einsum("dij,ij->d", jacobian, _weighted(objective, theta, expected, objective.image - expected))
+    pull = jnp.einsum("dij,ij->d", jacobian, _weighted(objective, expected, objective.image - expected))
     return _apply(spread, pull), spread
 
 
@@ -113,9 +113,9 @@ def _spread(objective: Objective, theta: Float[Array, " D"]) -> Float[Array, "D 
     return covariance(expansion.information + expansion.prior_information)
 
 
-def _weighted(objective: Objective, theta, expected, change) -> Float[Array, "n n"]:
+def _weighted(objective: Objective, expected, change) -> Float[Array, "n n"]:
     """J^T W change needs W change: the residual's weight in every used pixel."""
-    information = objective.likelihood.information(expected, objective._data(theta))
+    information = objective.likelihood.information(expected, objective.pixel_data())
     return jnp.where(objective.mask, information * change, 0.0)
 
 
@@ -195,7 +195,7 @@ def _image_slopes(model: Any, changes: tuple[Callable, ...]) -> Float[Array, "c 
 @eqx.filter_jit
 def _responses(objective: Objective, theta: Float[Array, " D"], images: Float[Array, "c n n"]) -> Float[Array, "c D"]:
     expected, jacobian = objective.jacobian(theta)
-    weighted = jax.vmap(lambda image: _weighted(objective, theta, expected, image))(images)
+    weighted = jax.vmap(lambda image: _weighted(objective, expected, image))(images)
     return _apply(_spread(objective, theta), jnp.einsum("dij,cij->cd", jacobian, weighted))
 
 

@@ -23,7 +23,8 @@ class Objective(AbstractInformedObjective):
     Parameters
     ----------
     model : eqx.Module
-        Supplies every parameter that `space` does not move.
+        Supplies every parameter that `space` does not move, and the detector's noise: that is taken as known, so that
+        the loss is flat in a read noise or a gain that `space` frees.
     space : ThetaSpace or EigenSpace
         What θ means; its priors, if it has any, enter the loss.
     observation : object with `image`, `variance`, `mask`, `exposures`
@@ -68,7 +69,7 @@ class Objective(AbstractInformedObjective):
 
     def loss(self, theta: Float[Array, " D"]) -> Float[Array, ""]:
         """Minus log-likelihood (up to a constant) minus log prior, over the pixels of the mask."""
-        return self.signal_loss(self.expected(theta), theta) - self.space.log_prior(theta)
+        return self.signal_loss(self.expected(theta)) - self.space.log_prior(theta)
 
     def log_prob(self, theta: Float[Array, " D"]) -> Float[Array, ""]:
         """Log posterior density of the physical parameters, up to a constant."""
@@ -77,7 +78,7 @@ class Objective(AbstractInformedObjective):
     def residuals(self, theta: Float[Array, " D"]) -> Float[Array, "n n"]:
         """(data - expected) / standard deviation; zero where a pixel is not used."""
         expected = self.expected(theta)
-        sigma = jnp.sqrt(self.likelihood.variance(expected, self._data(theta)))
+        sigma = jnp.sqrt(self.likelihood.variance(expected, self.pixel_data()))
         return jnp.where(self.mask, (self.image - expected) / jnp.where(self.mask, sigma, 1.0), 0.0)
 
     @property
@@ -93,8 +94,8 @@ class Objective(AbstractInformedObjective):
     def expansion(self, theta: Float[Array, " D"]) -> Expansion:
         """Loss, gradient and expected information, all from one set of forward derivatives."""
         expected, jacobian = self.jacobian(theta)
-        signal_loss, slope = jax.value_and_grad(self.signal_loss)(expected, theta)
-        weight = jnp.where(self.mask, self.likelihood.information(expected, self._data(theta)), 0.0)
+        signal_loss, slope = jax.value_and_grad(self.signal_loss)(expected)
+        weight = jnp.where(self.mask, self.likelihood.information(expected, self.pixel_data()), 0.0)
         flat = jacobian.reshape(theta.shape[0], -1)
         log_prior, prior_slope = jax.value_and_grad(self.space.log_prior)(theta)
         information, seen = _above_rounding((flat * weight.ravel()) @ flat.T, jnp.sum(weight * expected**2))
@@ -109,14 +110,14 @@ class Objective(AbstractInformedObjective):
         """Information that the priors add at θ."""
         return self.space.prior_information_matrix(theta)
 
-    def signal_loss(self, expected: Float[Array, "n n"], theta: Float[Array, " D"]) -> Float[Array, ""]:
-        """Minus log-likelihood of an expected signal; of θ it takes the detector's noise only."""
-        pixels = self.likelihood.loss(jnp.where(self.mask, expected, 1.0), self._data(theta))
+    def signal_loss(self, expected: Float[Array, "n n"]) -> Float[Array, ""]:
+        """Minus log-likelihood of an expected signal."""
+        pixels = self.likelihood.loss(jnp.where(self.mask, expected, 1.0), self.pixel_data())
         return jnp.sum(jnp.where(self.mask, pixels, 0.0))
 
-    def _data(self, theta) -> PixelData:
-        """The model's noise is that of `exposures` frames; of θ it follows the signal, not the detector's numbers."""
-        n, model = self.exposures, jax.lax.stop_gradient(self.space.unpack(theta, self.model))
+    def pixel_data(self) -> PixelData:
+        """What the likelihood knows: the noise is that of `exposures` frames of the detector in `model`, never of θ."""
+        n, model = self.exposures, jax.lax.stop_gradient(self.model)
         return PixelData(self.image, self.variance, lambda expected: n * model.variance(expected / n))
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from .data import PLANCK_LIGHTSPEED, ScanData, blocks
+from .extras import extra
 from .scan_errors import ScanError
-from .stored_patterns import UNREADABLE, StoredPatterns, import_h5py
+from .stored_patterns import UNREADABLE, StoredPatterns
 
 JOULES_PER_EV = 1.602176634e-19
 UNITS = {
@@ -41,7 +42,7 @@ def read_hdf5(path: Path, corner: bool) -> dict[str, Any]:
     ImportError
         Where h5py is missing.
     """
-    h5py = import_h5py()
+    h5py = extra("h5py")
     try:
         with h5py.File(path, "r") as file:
             return _fields(file, path, corner)
@@ -80,7 +81,7 @@ def _fields(file: Any, path: Path, corner: bool) -> dict[str, Any]:
 
 def _dataset(file: Any, names: Sequence[str], path: Path) -> Any:
     """The first of several datasets that is there."""
-    h5py = import_h5py()
+    h5py = extra("h5py")
     for name in names:
         found = file.get(name)
         if isinstance(found, h5py.Dataset):
@@ -103,7 +104,7 @@ def _check_stored(data: Any, path: Path) -> None:
 
 
 def _optional(file: Any, name: str) -> np.ndarray | None:
-    h5py = import_h5py()
+    h5py = extra("h5py")
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
         return None
@@ -182,7 +183,7 @@ def _centred(array: np.ndarray | None, corner: bool) -> np.ndarray | None:
 
 def write_hdf5(path: Path, data: ScanData) -> None:
     """Write a scan as CXI to a path that is new; positions are pixels where the pixel size is not known."""
-    h5py = import_h5py()
+    h5py = extra("h5py")
     with h5py.File(path, "x") as file:
         file["cxi_version"] = 160
         _write_patterns(file, data)
@@ -206,7 +207,7 @@ def _write_patterns(file: Any, data: ScanData) -> None:
         patterns[rows] = block
     patterns.attrs["is_fft_shifted"] = False
     patterns.attrs["interpolation"] = data.interpolation
-    file[DATA[1]] = import_h5py().SoftLink(f"/{DATA[0]}")
+    file[DATA[1]] = extra("h5py").SoftLink(f"/{DATA[0]}")
 
 
 def _entries(data: ScanData) -> list[tuple[str, Any, str]]:

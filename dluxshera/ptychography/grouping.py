@@ -1,11 +1,11 @@
 """Groups of overlapping patterns: the samples that a network is trained on."""
 
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .extras import extra
 from .scan_errors import ScanError
 
 DEFAULT_NEIGHBOURS = 4
@@ -80,26 +80,11 @@ def nearest_neighbours(positions: np.ndarray, count: int) -> np.ndarray:
     k = min(count, len(positions) - 1)
     if k < 1:
         return np.zeros((len(positions), 0), int)
-    found = import_spatial().cKDTree(positions).query(positions, k + 1)[1]
+    found = extra("scipy.spatial").cKDTree(positions).query(positions, k + 1)[1]
     # Among positions that coincide, a position need not be its own first neighbour, nor be found at all.
     own = found == np.arange(len(positions))[:, None]
     own[~own.any(axis=1), -1] = True
     return found[~own].reshape(len(positions), k)
-
-
-def import_spatial() -> ModuleType:
-    """Return `scipy.spatial`.
-
-    Raises
-    ------
-    ImportError
-        With the command that installs it.
-    """
-    try:
-        from scipy import spatial
-    except ImportError as error:
-        raise ImportError("This needs scipy. Install it: pip install 'dluxshera[ptycho]'") from error
-    return spatial
 
 
 def _draw_anchors(generator: np.random.Generator, n: int, n_groups: int) -> np.ndarray:

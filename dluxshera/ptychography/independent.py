@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .objects import import_ndimage
+from .extras import extra
 from .scan_errors import ScanError
 
 OVERSAMPLE = 4
@@ -54,7 +54,7 @@ def fine_object(object: np.ndarray, oversample: int = OVERSAMPLE) -> np.ndarray:
     """Sample an object (h, w) finer: pixel i becomes pixel `oversample * i`, and the last one is the last one."""
     rows, columns = (np.arange(oversample * (size - 1) + 1) / oversample for size in object.shape)
     grid: Any = np.meshgrid(rows, columns, indexing="ij")
-    sample = import_ndimage().map_coordinates
+    sample = extra("scipy.ndimage").map_coordinates
     real, imaginary = (sample(part, grid, order=5, mode="mirror") for part in (object.real, object.imag))
     return real + 1j * imaginary
 

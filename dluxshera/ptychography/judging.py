@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .data import ScanData
+from .extras import extra
 from .registration import Registered, register
 from .ring_correlation import crossing, ring_correlation
 from .scan_errors import ScanError
@@ -206,10 +207,7 @@ def _similarity(estimate: np.ndarray, truth: np.ndarray, covered: np.ndarray, sp
     """Mean structural similarity over what is covered; elsewhere both are the truth's mean."""
     if min(truth.shape) < SSIM_WINDOW:
         return None
-    try:
-        from skimage.metrics import structural_similarity
-    except ImportError as error:
-        raise ImportError("This needs scikit-image. Install it: pip install 'dluxshera[ptycho]'") from error
+    structural_similarity = extra("skimage.metrics").structural_similarity
     images = [np.where(covered, image, truth[covered].mean()) for image in (estimate, truth)]
     similarity = structural_similarity(*images, win_size=SSIM_WINDOW, data_range=span, full=True)[1]
     return float(similarity[covered].mean())

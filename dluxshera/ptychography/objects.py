@@ -1,10 +1,9 @@
 """Objects to simulate a scan of: lines, a phase, both, or an image of the user's."""
 
-from types import ModuleType
-
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .extras import extra
 from .scan_errors import ScanError
 
 LINES, RASTER = 400, 784  # lines on a raster of that side; other sides have as many lines for their area
@@ -29,11 +28,8 @@ def line_pattern(size: int, seed: int, lines: int | None = None) -> np.ndarray:
     """
     if size < 8:
         raise ScanError(f"Expected an object of at least 8 pixels, got size={size}.")
-    try:
-        from skimage.draw import line
-    except ImportError as error:
-        raise ImportError("This needs scikit-image. Install it: pip install 'dluxshera[ptycho]'") from error
-    ndimage = import_ndimage()
+    line = extra("skimage.draw").line
+    ndimage = extra("scipy.ndimage")
     generator = np.random.default_rng([seed, 0])
     number = max(1, round(LINES * size / RASTER)) if lines is None else lines
     raster = np.zeros((size, size))
@@ -107,18 +103,3 @@ def _unit_image(image: ArrayLike) -> np.ndarray:
     if not real or not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() <= 0:
         raise ScanError("Expected an image (h, w) of finite real numbers of zero or more and not all zero.")
     return pixels / float(pixels.max())
-
-
-def import_ndimage() -> ModuleType:
-    """Return `scipy.ndimage`.
-
-    Raises
-    ------
-    ImportError
-        With the command that installs it.
-    """
-    try:
-        from scipy import ndimage
-    except ImportError as error:
-        raise ImportError("This needs scipy. Install it: pip install 'dluxshera[ptycho]'") from error
-    return ndimage

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .objects import import_ndimage
+from .extras import extra
 from .scan_errors import ScanError
 
 WIDTH = 0.7  # c of the default probe's Gaussian, of standard deviation N / (c pi^2): larger is smaller
@@ -43,7 +43,7 @@ def disc_probe(npix: int, radius: float | int, probe_scale: float | int = DEFAUL
     """
     if not 0 < radius < npix / 2:
         raise ScanError(f"Expected a radius between 0 and {npix / 2:g} pixels, got {radius:g}.")
-    disc = import_ndimage().gaussian_filter((_radius(npix) < radius).astype(float), 1.0)
+    disc = extra("scipy.ndimage").gaussian_filter((_radius(npix) < radius).astype(float), 1.0)
     return normalised_probe(disc, probe_scale)
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from ..inference._artifact_errors import CorruptArtifact
+from ..inference._artifact_npz import decode_npz
 from .batches import map_batches
 from .model import Ptychography, build_model
 from .scan_errors import ScanError
@@ -20,7 +21,6 @@ from .whole_file import whole_file
 
 ARRAYS = ("object", "probe", "positions", "coverage", "background")
 HISTORY = "history_"
-MAX_BYTES = 2**32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,13 +115,8 @@ def _stored(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ScanError(f"{path}: Expected a reconstruction file, got none there.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_BYTES:
-            raise ScanError(f"{path}: Expected at most {MAX_BYTES} bytes, got {size}.")
-        with np.load(path, allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        stored = decode_npz(path.read_bytes(), str(path))
+    except (CorruptArtifact, OSError) as error:
         raise ScanError(f"{path}: Expected a reconstruction file (NPZ), got: {error}") from error
     stored.setdefault("background", np.zeros(()))
     _check_shapes(stored, path)

@@ -1,12 +1,11 @@
 """Two objects laid over each other: what a reconstruction cannot know (shift, global phase, phase ramp) is removed."""
 
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .objects import import_ndimage
+from .extras import extra
 from .scan_errors import ScanError
 
 UPSAMPLE = 100  # of the correlation's peak: steps of 0.01 pixels, refined by repetition
@@ -138,31 +137,16 @@ def find_shift(estimate: np.ndarray, reference: np.ndarray, covered: np.ndarray)
     images = [window * _without_mean(image, window) for image in (reference, estimate)]
     if not all(np.abs(image).max() > 1e-12 for image in images):
         return np.zeros(2)  # a flat object shows no shift
-    correlation = import_registration().phase_cross_correlation
+    correlation = extra("skimage.registration").phase_cross_correlation
     return np.asarray(correlation(*images, upsample_factor=UPSAMPLE, normalization=None)[0], float)
 
 
 def taper(covered: np.ndarray) -> np.ndarray:
     """Window (h, w) that rises smoothly from 0 at the edge of what is covered to 1 inside."""
     inside = np.pad(covered, 1)
-    distance = import_ndimage().distance_transform_edt(inside)[1:-1, 1:-1]
+    distance = extra("scipy.ndimage").distance_transform_edt(inside)[1:-1, 1:-1]
     width = max(2.0, distance.max() / 3)
     return np.sin(np.pi / 2 * np.clip(distance / width, 0, 1)) ** 2
-
-
-def import_registration() -> ModuleType:
-    """Return `skimage.registration`.
-
-    Raises
-    ------
-    ImportError
-        With the command that installs it.
-    """
-    try:
-        from skimage import registration
-    except ImportError as error:
-        raise ImportError("This needs scikit-image. Install it: pip install 'dluxshera[ptycho]'") from error
-    return registration
 
 
 def _checked(
@@ -196,7 +180,7 @@ def _move(
     reference: np.ndarray, covered: np.ndarray, known: np.ndarray, shift: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move a reference by a spline of fifth order; what the edge of the known part spoils is not compared."""
-    ndimage = import_ndimage()
+    ndimage = extra("scipy.ndimage")
     parts = [ndimage.shift(part, shift, order=5, mode="nearest") for part in (reference.real, reference.imag)]
     whole = ndimage.shift(known.astype(float), shift, order=1) > 0.999
     sound = ndimage.binary_erosion(whole, iterations=EDGE) & covered

@@ -7,7 +7,7 @@ import numpy as np
 from .bad_pixels import find_bad_pixels
 from .data import ScanData
 from .data_checks import energy_near_centre
-from .grouping import import_spatial
+from .extras import extra
 from .probes import probe_radius
 from .simulate import scan_facts
 from .stitching import canvas_of
@@ -46,7 +46,7 @@ def info(data: ScanData) -> dict[str, Any]:
 
 def nearest_distances(positions: np.ndarray) -> np.ndarray:
     """Distance (n,), pixels, of each position to its nearest neighbour; infinite for a single one."""
-    return import_spatial().cKDTree(positions).query(positions, 2)[0][:, 1]
+    return extra("scipy.spatial").cKDTree(positions).query(positions, 2)[0][:, 1]
 
 
 def _counts(data: ScanData) -> dict[str, Any]:

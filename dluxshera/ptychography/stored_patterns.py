@@ -2,29 +2,14 @@
 
 import dataclasses
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from .extras import extra
 from .scan_errors import ScanError
 
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, RuntimeError)  # what h5py raises on a damaged file
-
-
-def import_h5py() -> ModuleType:
-    """Return h5py.
-
-    Raises
-    ------
-    ImportError
-        With the command that installs it.
-    """
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError("HDF5 files need h5py. Install it: pip install 'dluxshera[ptycho]'") from error
-    return h5py
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +83,7 @@ class StoredPatterns:
             return np.zeros((0, self.npix, self.npix), self.dtype)
         unique, inverse = np.unique(rows, return_inverse=True)
         together = unique[-1] - unique[0] + 1 == unique.size
-        h5py = import_h5py()
+        h5py = extra("h5py")
         try:
             with h5py.File(self.path, "r") as file:
                 wanted = slice(int(unique[0]), int(unique[-1]) + 1) if together else unique

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from dluxshera.ptychography import ScanData, ScanError, StoredPatterns, UncalibratedWarning, read_scan, write_scan
 from dluxshera.ptychography import data as data_module
 from dluxshera.ptychography.bad_pixels import find_bad_pixels
+from dluxshera.ptychography.extras import extra
 from dluxshera.ptychography.probes import disc_probe
 from dluxshera.ptychography.scan_info import info
 from dluxshera.ptychography.simulate import counts_at, fit_object, make_scan
@@ -474,3 +476,12 @@ def test_a_larger_object_holds_every_window():
     corners = positions - 8
     assert (corners >= 0).all() and (corners + 17 <= object.shape).all()
     np.testing.assert_array_equal(positions - np.floor(positions), 0)
+
+
+@pytest.mark.parametrize(
+    "name, project", [("skimage.draw", "scikit-image"), ("scipy.spatial", "scipy"), ("h5py", "h5py")]
+)
+def test_a_missing_extra_says_how_to_install_it(monkeypatch, name, project):
+    monkeypatch.setitem(sys.modules, name, None)  # as if it were not there
+    with pytest.raises(ImportError, match=rf"This needs {project}\. Install it: pip install 'dluxshera\[ptycho\]'"):
+        extra(name)

@@ -18,7 +18,6 @@ from ._cli_options import (
 OBJECTS = ("lines", "phase", "mixed")
 SCANS = ("nongrid", "raster", "spiral")
 LIKELIHOODS = ("poisson", "amplitude")
-ALL_REFINED = "probe,positions"
 DEFAULT_MODES, DEFAULT_SECONDS = 2, 60.0
 
 
@@ -79,13 +78,16 @@ def _add_reconstruct(group: Commands) -> None:
     command.add_argument("-o", "--output", type=Path, required=True, metavar="RUN")
     command.add_argument("--modes", type=positive, default=DEFAULT_MODES, metavar="M",
                          help=f"incoherent modes of the probe (default {DEFAULT_MODES})")  # fmt: skip
-    command.add_argument("--refine", default=ALL_REFINED, metavar="LIST",
-                         help=f"among probe,positions,background, or none (default {ALL_REFINED})")  # fmt: skip
+    command.add_argument("--refine", metavar="LIST", help="some of probe,positions,background (default all), or none")
     command.add_argument("--likelihood", choices=LIKELIHOODS, default="poisson")
     command.add_argument("--time", type=float, metavar="SECONDS",
                          help=f"of optimisation, besides compilation (default {DEFAULT_SECONDS:g})")  # fmt: skip
     command.add_argument("--epochs", type=positive, metavar="N", help="passes through the data, in place of --time")
     command.add_argument("--hold-out", type=float, default=0.0, metavar="F", help="fraction of pixels not fitted")
+    command.add_argument("--tv", type=float, metavar="WEIGHT", help="of the object's total variation (default 0.1)")
+    command.add_argument("--batch", type=positive, default=16, metavar="N", help="patterns in a minibatch (default 16)")
+    command.add_argument("--from-object", action="store_true",
+                         help="begin with the object in the file; of a simulation that is the truth")  # fmt: skip
     command.add_argument("--seed", type=natural, default=0, metavar="N", help="of the order of the patterns")
     command.add_argument("--overwrite", action="store_true", help="replace an existing run")
 
@@ -149,7 +151,11 @@ def _info(arguments: argparse.Namespace, console: Any) -> int:
     return DONE
 
 
-def _refined(text: str) -> tuple[str, ...]:
+def _refined(text: str | None) -> tuple[str, ...]:
+    from .ptychography.reconstruct import REFINED
+
+    if text is None:
+        return REFINED
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     return () if names in ((), ("none",)) else names
 
@@ -174,6 +180,9 @@ def _reconstruct(arguments: argparse.Namespace, console: Any) -> int:
             epochs=arguments.epochs,
             seed=arguments.seed,
             hold_out=arguments.hold_out,
+            regularisers=_regularisers(arguments.tv),
+            batch=arguments.batch,
+            from_object=arguments.from_object,
             on_epoch=on_epoch,
             should_stop=should_stop,
         )
@@ -185,6 +194,14 @@ def _reconstruct(arguments: argparse.Namespace, console: Any) -> int:
              "report": str(page), "interrupted": interrupted}  # fmt: skip
     console.result(facts, lambda: _table(facts))
     return INTERRUPTED if interrupted else DONE
+
+
+def _regularisers(total_variation: float | None) -> Any:
+    from .ptychography import Regularisers
+
+    if total_variation is not None and not 0 <= total_variation < float("inf"):
+        raise ValueError(f"--tv: expected a weight of zero or more, got {total_variation:g}.")
+    return None if total_variation is None else Regularisers(total_variation or None)
 
 
 def _judge(arguments: argparse.Namespace, console: Any) -> int:

@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -107,11 +109,12 @@ plotting.plot_complex(step[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 # %% [markdown]
 # ## Reconstruct
 #
-# Two incoherent modes, probe and positions refined; five per cent of the pixels are kept out of the likelihood.
+# Two incoherent modes; probe, positions and background are refined; five per cent of the pixels are kept out of the
+# likelihood.
 
 # %%
 modes, epochs = (1, 8) if SMALL else (2, 100)
-found = pt.reconstruct(data, modes=modes, refine=("probe", "positions"), epochs=epochs, hold_out=0.05, seed=0)
+found = pt.reconstruct(data, modes=modes, epochs=epochs, hold_out=0.05, seed=0)
 print(f"deviance per pixel {found.deviance:.3f}, held out {found.held_out_deviance:.3f}")
 print(f"{found.history['seconds'][-1]:.1f} seconds of optimisation")
 

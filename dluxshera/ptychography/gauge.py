@@ -6,8 +6,8 @@ Expected counts stay the same when
   * a phase ramp across the object is taken up by the opposite ramp across the probe (exactly, up to a phase per
     pattern, for whole-pixel positions; bilinear windows resist it a little);
   * object, probe and positions shift together (free only where positions or probe are refined).
-The first two are fixed by `fix_gauge`, the third if asked. Of the shift, `recentred` keeps what the start had: between
-pixels it is not free, because bilinear windows resist it, and a fit that has drifted half a pixel is held there.
+The first two are fixed by `fix_gauge`, the third if asked; the shift by `Regularisers(centre=)` during a fit, or by
+`recentred`.
 """
 
 import equinox as eqx

@@ -6,12 +6,13 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .gauge import probe_centre
 from .model import Ptychography
 
 EDGE = 1e-3  # differences below this are smoothed quadratically
 
 
-def _weight(value: Any) -> Float[Array, ""] | None:
+def _real(value: Any) -> Float[Array, "..."] | None:
     return None if value is None else jnp.asarray(value, float)
 
 
@@ -30,11 +31,25 @@ class Regularisers(eqx.Module):
         Where the probe may have light.
     support_weight : float
         Times the share of the probe's photons outside.
+    centre : array (2,), pixels, optional
+        Where the centre (y, x) of the probe's light is held. No pattern tells it, but bilinear windows resist a drift
+        by part of a pixel, and then keep a fit from coming back.
+    centre_weight : float
+        Times the squared distance from there.
     """
 
-    total_variation: Float[Array, ""] | None = eqx.field(converter=_weight, default=None)
+    total_variation: Float[Array, ""] | None = eqx.field(converter=_real, default=None)
     support: Bool[Array, "N N"] | None = eqx.field(converter=_mask, default=None)
-    support_weight: Float[Array, ""] = eqx.field(converter=_weight, default=1.0)
+    support_weight: Float[Array, ""] = eqx.field(converter=_real, default=1.0)
+    centre: Float[Array, "2"] | None = eqx.field(converter=_real, default=None)
+    centre_weight: Float[Array, ""] = eqx.field(converter=_real, default=1.0)
+
+    def settings(self) -> dict[str, Any]:
+        """For the record of a run."""
+        return {
+            "total_variation": None if self.total_variation is None else float(self.total_variation),
+            "support_weight": None if self.support is None else float(self.support_weight),
+        }
 
     def __call__(self, model: Ptychography) -> Float[Array, ""]:
         """Sum of the penalties of a model."""
@@ -43,6 +58,8 @@ class Regularisers(eqx.Module):
             total = total + self.total_variation * total_variation(model.sample.object)
         if self.support is not None:
             total = total + self.support_weight * share_outside(model, self.support)
+        if self.centre is not None:
+            total = total + self.centre_weight * jnp.sum((probe_centre(model) - self.centre) ** 2)
         return total
 
 

@@ -15,12 +15,18 @@ FAINT = 1e-3  # of the mean counts: a background to begin with
 
 
 def starting_model(
-    data: ScanData, modes: int = 1, *, margin: int = MARGIN, with_background: bool = False, batch: int = 32
+    data: ScanData,
+    modes: int = 1,
+    *,
+    margin: int = MARGIN,
+    with_background: bool = False,
+    from_object: bool = False,
+    batch: int = 32,
 ) -> tuple[Ptychography, np.ndarray]:
     """Build the model that a reconstruction starts from.
 
-    The object is the file's where it has one, else transparent; the probe is the file's, or the default probe scaled to
-    the mean photons, with weak further modes (`add_modes`).
+    The object is transparent, or the data's if that is asked for; the probe is the file's, or the default probe scaled
+    to the mean photons, with weak further modes (`add_modes`).
 
     Parameters
     ----------
@@ -31,6 +37,8 @@ def starting_model(
         Around the smallest canvas, for positions that move.
     with_background : bool
         Whether a background will be refined: it then starts above zero, per pixel.
+    from_object : bool
+        Whether to begin with the object in the data, which for simulated data is the truth.
     batch : int
         Patterns that are computed together.
 
@@ -39,12 +47,19 @@ def starting_model(
     model : Ptychography
     origin : array of int (2,), pixels
         Position of the canvas' pixel [0, 0] on the file's own grid.
+
+    Raises
+    ------
+    ScanError
+        For `modes` below one, or no object to start from.
     """
+    if from_object and data.object is None:
+        raise ScanError("Expected an object in the data to start from, got none. Leave from_object out.")
     canvas = padded_canvas(data, margin)
     probe = add_modes(starting_probe(data), modes)
     geometry = {"energy_ev": data.energy_ev, "distance": data.distance, "detector_pixel": data.detector_pixel}
     model = build_model(
-        starting_object(data, canvas),
+        starting_object(data, canvas) if from_object else np.ones(canvas.shape, complex),
         probe,
         canvas.corners + data.npix // 2,
         starting_background(data, with_background),
@@ -63,10 +78,8 @@ def padded_canvas(data: ScanData, margin: int) -> Canvas:
 
 
 def starting_object(data: ScanData, canvas: Canvas) -> np.ndarray:
-    """The file's object where it covers the canvas, else one, (h, w)."""
+    """The data's object where it covers the canvas, else one, (h, w)."""
     object = np.ones(canvas.shape, complex)
-    if data.object is None:
-        return object
     start = np.asarray(canvas.origin, int)
     first = np.maximum(start, 0)
     last = np.minimum(start + canvas.shape, data.object.shape)

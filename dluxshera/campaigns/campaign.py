@@ -1,0 +1,135 @@
+"""`Campaign`: one description, the rows that it plans, and how they fall into groups and batches."""
+
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..config import ConfigError
+from ..inference.fit_many import BATCH_NUMBERS
+from .axes import assignments
+from .cases import case_of
+from .description import described, read_description
+from .models import prepare
+
+MOST_IN_BATCH = 16  # so that several workers share a small campaign, progress is seen, and little is lost with one
+
+
+class Row(NamedTuple):
+    """One planned run: `content` is the hash of everything that decides it, and names it."""
+
+    run_id: str
+    content: str
+    group: int
+    settings: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Campaign:
+    """What is simulated, what is fitted to it, and what varies; see `Campaign.read` for files.
+
+    Parameters
+    ----------
+    values : mapping
+        The description, by the keys of a campaign's file.
+    size : str
+        `"small"` or `"full"`: which of the two sections, where there is one, is laid over the rest.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key at fault.
+    """
+
+    values: Mapping[str, Any]
+    size: str = "full"
+
+    def __post_init__(self):
+        object.__setattr__(self, "values", described(self.values, self.size))
+
+    @classmethod
+    def read(cls, name_or_path: str | os.PathLike, size: str | None = None) -> "Campaign":
+        """Read a packaged campaign by name, or a YAML file.
+
+        Parameters
+        ----------
+        name_or_path : str or path
+        size : str, optional
+            `"small"` or `"full"`; by default small where the file has a `small` section.
+        """
+        return cls(*read_description(name_or_path, size))
+
+    @property
+    def name(self) -> str:
+        """Name of the campaign and of its experiment."""
+        return self.values["name"]
+
+    @functools.cached_property
+    def settings(self) -> tuple[str, ...]:
+        """Names of what varies."""
+        found = (name for row in self._assignments for name in row)
+        return tuple(dict.fromkeys(found))
+
+    @functools.cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The planned runs; what comes to the same is planned once.
+
+        Raises
+        ------
+        ConfigError
+            If a setting makes no sense, naming it.
+        """
+        groups: dict[str, int] = {}
+        rows: dict[str, Row] = {}
+        for settings in self._assignments:
+            case = case_of(self.values, settings)
+            group = groups.setdefault(case.structure, len(groups))
+            content = case.content
+            rows.setdefault(content, Row(f"run-{content[:16]}", content, group, settings))
+        return tuple(rows.values())
+
+    @functools.cached_property
+    def _assignments(self) -> list[dict[str, Any]]:
+        return assignments(self.values["vary"], self.name)
+
+    @functools.cached_property
+    def groups(self) -> tuple[tuple[Row, ...], ...]:
+        """The rows that go through one compiled function, group by group."""
+        count = 1 + max((row.group for row in self.rows), default=-1)
+        return tuple(tuple(row for row in self.rows if row.group == i) for i in range(count))
+
+    def batch_size(self, group: int) -> int:
+        """Rows of a group that are fitted side by side: as many as the memory of a small model allows."""
+        given = self.values["batch"]
+        if given is not None:
+            return min(given, len(self.groups[group]))
+        one = prepare(case_of(self.values, self.groups[group][0].settings))
+        numbers = one.objective.space.dim * max(one.objective.image.size, one.start.optics.pupil_npix**2)
+        size = max(1, min(BATCH_NUMBERS // numbers, MOST_IN_BATCH))
+        return math.ceil(len(self.groups[group]) / math.ceil(len(self.groups[group]) / size))
+
+    def batches(self) -> list[tuple[int, tuple[Row, ...]]]:
+        """The rows in the portions that are worked on at once, each with its batch size."""
+        found = []
+        for i, rows in enumerate(self.groups):
+            size = self.batch_size(i)
+            found += [(size, rows[k : k + size]) for k in range(0, len(rows), size)]
+        return found
+
+    def varied(self, name: str) -> list[Any]:
+        """The values that a setting takes.
+
+        Raises
+        ------
+        ConfigError
+            If it does not vary.
+        """
+        if name not in self.settings:
+            raise ConfigError(f"{self.name}: expected one of {', '.join(self.settings)}, got {name!r}.")
+        return list(dict.fromkeys(map(_hashable, (row.settings.get(name) for row in self.rows))))
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

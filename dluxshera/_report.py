@@ -1,4 +1,4 @@
-"""The report of a run directory: opens the run, draws the page, puts it beside the record."""
+"""The report of a run directory or an experiment: opens it, draws the page, puts it beside the record."""
 
 import os
 from pathlib import Path
@@ -12,13 +12,13 @@ import numpy as np
 from .config.runs import Run, open_run
 from .config.scan_runs import is_scan_run
 from .inference import run_artifacts as artifacts
-from .inference.fisher import parameter_covariance
+from .inference.fisher import covariance, fisher_information, parameter_covariance, prior_information
 
 PAGE = "report.html"
 
 
 def write_report(run_dir: str | Path) -> Path:
-    """Write `report.html` into a run directory and give its path.
+    """Write `report.html` into a run directory, or into the folder of an experiment, and give its path.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def write_report(run_dir: str | Path) -> Path:
         Naming the file of the run that cannot be used.
     """
     path = Path(run_dir)
-    page, text = path / PAGE, _scan_page(path) if is_scan_run(path) else _fit_page(path)
+    page, text = path / PAGE, _page(path)
     draft = page.with_name(f".{PAGE}.{os.getpid()}.tmp")
     try:
         draft.write_text(text, encoding="utf-8")
@@ -34,6 +34,20 @@ def write_report(run_dir: str | Path) -> Path:
     finally:
         draft.unlink(missing_ok=True)
     return page
+
+
+def _page(path: Path) -> str:
+    from .campaigns import is_experiment
+
+    if is_experiment(path):
+        return _experiment_page(path)
+    return _scan_page(path) if is_scan_run(path) else _fit_page(path)
+
+
+def _experiment_page(folder: Path) -> str:
+    from ._experiment_report import experiment_page
+
+    return experiment_page(folder)
 
 
 def _scan_page(run_dir: Path) -> str:
@@ -53,9 +67,9 @@ def _context(run: Run) -> Any:
     from .plotting.report import FitReport
 
     objective, space, observation = run.objective(), run.space(), run.observation()
-    theta = artifacts.load_checkpoint(run.path, "best")["theta"]
+    theta = jnp.asarray(artifacts.load_checkpoint(run.path, "best")["theta"])
     expected, residuals = eqx.filter_jit(lambda o, t: (o.expected(t), o.residuals(t)))(objective, theta)
-    curvature, trace = artifacts.load_arrays(run.path, "curvature"), run.trace()
+    curvature, trace = _curvature(run, objective, theta), run.trace()
     back = np.asarray(jax.jacfwd(space.encode)(space.decode(theta)))
     return FitReport(
         title=f"Fit of {run.profile.name}",
@@ -74,11 +88,21 @@ def _context(run: Run) -> Any:
         labels=space.primitive.labels,
         units=space.primitive.units,
         information=back.T @ curvature["information"] @ back,
-        covariance=np.asarray(
-            parameter_covariance(objective, jnp.asarray(theta), jnp.asarray(curvature["covariance"]))
-        ),
+        covariance=np.asarray(parameter_covariance(objective, theta, jnp.asarray(curvature["covariance"]))),
         settings=_settings(run.meta),
+        signals=run.signals(),
     )
+
+
+def _curvature(run: Run, objective: Any, theta: Any) -> dict[str, Any]:
+    """Information and covariance as the fit left them at its end; made here for one that has not come there."""
+    if run.summary.get("has_curvature"):
+        return artifacts.load_arrays(run.path, "curvature")
+    information = fisher_information(objective, theta)
+    return {
+        "information": np.asarray(information),
+        "covariance": covariance(information + prior_information(objective, theta)),
+    }
 
 
 def _settings(meta: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from dluxshera.inference.signals import Signal
 from dluxshera.inference.verdict import findings, headline
 from dluxshera.plotting import FitReport, fit_report
 from dluxshera.plotting import _sections as sections
@@ -72,6 +73,7 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict]] = []
         self.pieces: list[str] = []
         self.cells: list[list[str]] = []
+        self.in_cell = False
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -80,10 +82,14 @@ class Page(HTMLParser):
             self.cells.append([])
         if tag in ("td", "th"):
             self.cells[-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag):
+        self.in_cell = self.in_cell and tag not in ("td", "th")
 
     def handle_data(self, data):
         self.pieces.append(data)
-        if self.cells and self.cells[-1] and self.lasttag in ("td", "th"):
+        if self.in_cell:
             self.cells[-1][-1] += data.replace("\N{NO-BREAK SPACE}", " ").strip()
 
     def all(self, tag: str) -> list[dict]:
@@ -196,6 +202,24 @@ def test_the_page_changes_with_the_data(page):
     assert "Not to be relied on as it is: see fit to the data." in after.text
     changed = [a["src"] != b["src"] for a, b in zip(page.all("img"), after.all("img"), strict=True)]
     assert changed == [True, True, False, False, False, False]
+
+
+def test_the_signals_of_a_fit_have_a_section_with_where_they_end_in_words():
+    fall = np.array([900.0, 30.0, 2.0, 0.5])
+    found = Page(
+        fit_report(
+            report(
+                signals={
+                    "binary.x_error_uas": Signal("binary.x_error_uas", fall, truth=np.zeros(())),
+                    "binary.y_error_uas": Signal("binary.y_error_uas", 0 * fall, truth=np.zeros(())),
+                }
+            )
+        )
+    )
+    assert len(found.all("section")) == 9 and len(found.all("img")) == 7
+    assert "Centre: final x 0.5, y 0 µas" in found.all("img")[4]["alt"]
+    silent = {"binary.y_error_uas": Signal("binary.y_error_uas", 0 * fall, truth=np.zeros(()))}
+    assert len(Page(fit_report(report(signals=silent))).all("section")) == 8
 
 
 def test_the_same_fit_gives_the_same_page(text):

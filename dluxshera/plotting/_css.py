@@ -1,4 +1,4 @@
-"""The look of the report page: dark on light, one column, no scripts and nothing from a network."""
+"""The look of the report pages: dark on light, one column, nothing from a network."""
 
 CSS = """
 :root { color-scheme: light; --ink: #1c2126; --soft: #59636e; --line: #d5dae0; --tint: #f5f7f9; --link: #0b5394; }
@@ -51,6 +51,20 @@ summary { cursor: pointer; font-weight: 600; padding: 2px 0; }
 .settings td { white-space: pre-wrap; overflow-wrap: anywhere; }
 .settings caption { position: absolute; left: -999em; }
 .settings th { min-width: 18em; }
+.controls { display: flex; flex-wrap: wrap; gap: 8px 28px; align-items: baseline; margin: 10px 0; }
+.controls input, .controls select { font: inherit; padding: 3px 8px; border: 1px solid #8b949e; border-radius: 4px;
+  background: #fff; color: inherit; }
+.controls span { color: var(--soft); font-variant-numeric: tabular-nums; }
+#runs-table th, #runs-table td { padding-right: 10px; }
+#runs-table thead th { white-space: normal; }
+th button { all: unset; cursor: pointer; font-weight: 600; padding: 4px 0; }
+th button:hover { color: var(--link); }
+th button:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+th button::after { content: "\\2195"; color: #8b949e; padding-left: 4px; }
+th[aria-sort="ascending"] button::after { content: "\\2191"; color: var(--ink); }
+th[aria-sort="descending"] button::after { content: "\\2193"; color: var(--ink); }
+tr[hidden] { display: none; }
+.reasons td { white-space: normal; overflow-wrap: anywhere; }
 footer { padding: 30px 28px 40px; font-size: 0.85rem; }
 @media (max-width: 800px) { .pair { grid-template-columns: 1fr; } .findings li { grid-template-columns: 1fr; gap: 0; } }
 @media print { nav, .skip { display: none; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; }

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from ..inference.format_values import format_number, format_table
 from ..inference.verdict import Finding, findings, headline
 from ._html import escape, figure_html, table_html
+from .history import plot_panels
 from .labels import short_labels
 from .matrices import correlation_matrix, format_correlation, strongest_correlation
 from .recipes import (
@@ -22,6 +23,7 @@ from .recipes import (
     spectrum_figure,
 )
 from .report_record import FitReport
+from .shera import SIGNAL_COLUMNS, signal_panels
 
 _MARKS = {"good": "✓ good", "warning": "! warning", "bad": "✗ bad"}  # words too: never by colour alone
 _LONGEST_OPEN = 14  # settings with more lines than this start folded
@@ -34,7 +36,7 @@ def verdict(context: FitReport) -> str:
     summary = {**context.summary, "status": context.status}
     found = findings(summary, context.rows, context.chi_square, context.degrees_of_freedom)
     worst = headline(found)
-    items = "".join(_finding(f) for f in found)
+    items = "".join(finding_html(f) for f in found)
     facts = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in _facts(context).items())
     return (
         f'<p class="verdict {worst.level}">{escape(worst.text)}</p>'
@@ -42,7 +44,8 @@ def verdict(context: FitReport) -> str:
     )
 
 
-def _finding(found: Finding) -> str:
+def finding_html(found: Finding) -> str:
+    """One thing that a reader must know, as an item of a list."""
     mark = f'<span class="mark {found.level}">{_MARKS[found.level]}</span>'
     return f"<li>{mark}<b>{escape(found.topic)}</b><span>{escape(found.text)}</span></li>"
 
@@ -109,6 +112,22 @@ def histories(context: FitReport) -> str:
         "Each parameter minus its estimate, in units of its own sigma; linear within 0.1 σ, logarithmic beyond. The "
         f"band is ±1 σ.{left_out}",
         kind=_kind(context.values),
+    )
+
+
+def signals(context: FitReport) -> str:
+    """The errors over the steps; empty where there are none to show."""
+    panels = signal_panels(context.signals)
+    if not panels:
+        return ""
+    figure = plot_panels(panels, columns=min(SIGNAL_COLUMNS, len(panels)))
+    endings = "; ".join(panel.title for panel in panels)
+    return figure_html(
+        figure,
+        f"{len(panels)} panels of errors over {np.size(context.loss) - 1} steps. {endings}.",
+        "Estimate minus truth over the steps, on scales that are linear where the series end and logarithmic beyond. "
+        "Of a vector, its root mean square and the components that end largest. Angles are arcs on the sky.",
+        kind=_kind(np.concatenate([np.ravel(v) for panel in panels for v in panel.series.values()])),
     )
 
 

@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 from ..inference.error_budget import ErrorBudget
 from ..inference.sweep import Sweep
 from .style import COLORS, COLUMN_WIDTH, FAINT, INK, axes_or_new, styled
+from .units import display_scale
 
+_LITTLE = 0.01  # a sweep over less than this share of its value is drawn as differences
 KIND_COLORS = {"random": COLORS[0], "bias": COLORS[1], "total": INK}
 
 
@@ -48,11 +50,21 @@ def plot_sweep(sweep: Sweep, ax: Axes | None = None) -> Figure:
     ax = axes_or_new(ax, COLUMN_WIDTH, 0.7 * COLUMN_WIDTH)
     order = np.argsort(sweep.values)
     lowest = np.nanmin(np.where(np.isfinite(sweep.loss), sweep.loss, np.nan))
-    ax.plot(
-        sweep.values[order], sweep.parabola[order] - lowest, color=FAINT, linestyle="--", label="expected information"
-    )
-    ax.plot(sweep.values[order], sweep.loss[order] - lowest, "o-", color=COLORS[0], label="loss")
-    ax.set(xlabel=f"{sweep.label} ({sweep.unit})" if sweep.unit else sweep.label, ylabel="loss above the lowest")
+    values, x_label = _sweep_axis(sweep.values[order], sweep.label, sweep.unit)
+    parabola, loss = (array[order] - lowest for array in (sweep.parabola, sweep.loss))
+    ax.plot(values, parabola, color=FAINT, linestyle="--", label="expected information")
+    ax.plot(values, loss, "o-", color=COLORS[0], label="loss")
+    ax.set(xlabel=x_label, ylabel="loss above the lowest")
     ax.grid(axis="y")
     ax.legend()
     return ax.figure
+
+
+def _sweep_axis(values: np.ndarray, label: str, unit: str) -> tuple[np.ndarray, str]:
+    """Values for an axis, and its label: from the middle one, in a readable unit, where they differ by little."""
+    middle = values[len(values) // 2]
+    if np.ptp(values) > _LITTLE * abs(middle):
+        return values, f"{label} ({unit})" if unit else label
+    factor, shown = display_scale(values - middle, unit)
+    where = f"{label} from {middle:.10g} {unit}".rstrip()
+    return factor * (values - middle), f"{where} ({shown})" if shown else where

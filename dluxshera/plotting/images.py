@@ -1,11 +1,12 @@
 """Images: one, data against model, and the distribution of their residuals."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
 from .style import (
@@ -72,7 +73,8 @@ def plot_comparison(
     plate_scale_as: float | None = None,
     *,
     unit: str = "electrons",
-) -> Figure:
+    axes: Sequence[Axes] | np.ndarray | None = None,
+) -> Figure | SubFigure:
     """Draw data and model on one logarithmic scale, and their whitened residual beside them.
 
     Parameters
@@ -84,16 +86,20 @@ def plot_comparison(
         True where a pixel is used; the others are grey.
     plate_scale_as : float, arcsec/pixel, optional
     unit : str
+    axes : sequence or array of three Axes, optional
 
     Raises
     ------
     ValueError
-        For arrays that are not two-dimensional or not of one shape.
+        For arrays that are not two-dimensional or not of one shape, or another number of axes.
     """
     used = np.ones(np.shape(data), bool) if mask is None else mask
     pixels = [_masked(a, used, name) for a, name in ((data, "data"), (model, "model"), (residual, "residual"))]
-    figure = new_figure(PAGE_WIDTH, 0.42 * PAGE_WIDTH)
-    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    if axes is None:
+        axes = new_figure(PAGE_WIDTH, 0.42 * PAGE_WIDTH).subplots(1, 3, sharex=True, sharey=True)
+    if len(axes) != 3:
+        raise ValueError(f"Expected three axes, for data, model and residual, got {len(axes)}.")
+    figure = axes[0].figure
     norms = [stretch_norm(pixels[0], "log")] * 2 + [_symmetric_norm(pixels[2])]
     cmaps = (IMAGE_CMAP, IMAGE_CMAP, DIVERGING_CMAP)
     drawn = [_draw(ax, p, plate_scale_as, n, c) for ax, p, n, c in zip(axes, pixels, norms, cmaps, strict=True)]

@@ -1,6 +1,6 @@
 """What a fit's matrices say: correlations of the estimates, and the spectrum of the information."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -46,7 +46,9 @@ def format_correlation(value: float) -> str:
 
 
 @styled
-def plot_correlation(covariance: ArrayLike, labels: Sequence[str], ax: Axes | None = None) -> Figure:
+def plot_correlation(
+    covariance: ArrayLike, labels: Sequence[str], ax: Axes | None = None, *, symbols: Mapping[str, str] | None = None
+) -> Figure:
     """Draw the correlation matrix of a covariance.
 
     Parameters
@@ -55,24 +57,44 @@ def plot_correlation(covariance: ArrayLike, labels: Sequence[str], ax: Axes | No
         Parameters of infinite variance, which the data do not determine, are grey.
     labels : sequence of str (D,)
     ax : Axes, optional
+    symbols : mapping of str to str, optional
+        LaTeX symbols by path, for the labels: `symbols_of(model)`.
 
     Raises
     ------
     ValueError
         If the matrix is not square, or there is not one label for each row.
     """
-    correlation, short = correlation_matrix(covariance), short_labels(labels)
-    if len(short) != len(correlation):
-        raise ValueError(f"Expected {len(correlation)} labels, one for each row, got {len(short)}.")
-    size = float(np.clip(1.6 + 0.21 * len(short), COLUMN_WIDTH, 1.6 * PAGE_WIDTH))
-    ax = axes_or_new(ax, size + 0.5, size)
-    drawn = ax.imshow(correlation, cmap=grey_where_unknown(DIVERGING_CMAP), vmin=-1, vmax=1, interpolation="none")
-    _name_rows(ax, short)
-    _rule_groups(ax, labels)
-    if len(short) <= MOST_NUMBERS:
-        _write_numbers(ax, correlation)
-    ax.set_title(_correlation_title(correlation, short))
-    ax.figure.colorbar(drawn, ax=ax, label="correlation", shrink=0.6, aspect=25)
+    correlation = correlation_matrix(covariance)
+    ax = _draw_matrix(correlation, labels, symbols, ax, "correlation")
+    ax.set_title(_correlation_title(correlation, short_labels(labels, symbols)))
+    return ax.figure
+
+
+@styled
+def plot_fisher(
+    information: ArrayLike, labels: Sequence[str], ax: Axes | None = None, *, symbols: Mapping[str, str] | None = None
+) -> Figure:
+    """Draw an information matrix scaled to a unit diagonal: how alike the data see two parameters.
+
+    Parameters
+    ----------
+    information : array (D, D)
+        Parameters without information are grey.
+    labels : sequence of str (D,)
+    ax : Axes, optional
+    symbols : mapping of str to str, optional
+        LaTeX symbols by path, for the labels: `symbols_of(model)`.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not square, or there is not one label for each row.
+    """
+    scaled = correlation_matrix(information)
+    ax = _draw_matrix(scaled, labels, symbols, ax, "information, unit diagonal")
+    pair, short = strongest_correlation(scaled), short_labels(labels, symbols)
+    ax.set_title("" if pair is None else f"most alike: {short[pair[0]]} and {short[pair[1]]}, {scaled[pair]:+.3f}")
     return ax.figure
 
 
@@ -103,6 +125,24 @@ def plot_spectrum(information: ArrayLike, ax: Axes | None = None) -> Figure:
     ax.set(xlabel="mode, best determined first", ylabel="eigenvalue, unit diagonal")
     ax.set_title(_spectrum_title(values, seen))
     return ax.figure
+
+
+def _draw_matrix(
+    matrix: np.ndarray, labels: Sequence[str], symbols: Mapping[str, str] | None, ax: Axes | None, name: str
+) -> Axes:
+    """Draw a matrix of numbers between -1 and 1."""
+    short = short_labels(labels, symbols)
+    if len(short) != len(matrix):
+        raise ValueError(f"Expected {len(matrix)} labels, one for each row, got {len(short)}.")
+    size = float(np.clip(1.6 + 0.21 * len(short), COLUMN_WIDTH, 1.6 * PAGE_WIDTH))
+    ax = axes_or_new(ax, size + 0.5, size)
+    drawn = ax.imshow(matrix, cmap=grey_where_unknown(DIVERGING_CMAP), vmin=-1, vmax=1, interpolation="none")
+    _name_rows(ax, short)
+    _rule_groups(ax, labels)
+    if len(short) <= MOST_NUMBERS:
+        _write_numbers(ax, matrix)
+    ax.figure.colorbar(drawn, ax=ax, label=name, shrink=0.6, aspect=25)
+    return ax
 
 
 def _name_rows(ax: Axes, labels: Sequence[str]) -> None:

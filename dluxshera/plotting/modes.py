@@ -1,6 +1,6 @@
 """What the eigenmodes of an information matrix are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +15,13 @@ MOST_NAMED = 30  # with more modes than this, not every one has its number on th
 
 
 @styled
-def plot_modes(vectors: ArrayLike, labels: Sequence[str], eigenvalues: ArrayLike | None = None) -> Figure:
+def plot_modes(
+    vectors: ArrayLike,
+    labels: Sequence[str],
+    eigenvalues: ArrayLike | None = None,
+    *,
+    symbols: Mapping[str, str] | None = None,
+) -> Figure:
     """Draw the size of every component of every mode, with the eigenvalues above.
 
     Parameters
@@ -26,13 +32,15 @@ def plot_modes(vectors: ArrayLike, labels: Sequence[str], eigenvalues: ArrayLike
         Of the parameters.
     eigenvalues : array (k,), optional
         One that is zero has no mark.
+    symbols : mapping of str to str, optional
+        LaTeX symbols by path, for the labels: `symbols_of(model)`.
 
     Raises
     ------
     ValueError
         If the shapes do not fit together.
     """
-    vectors, short = np.abs(np.asarray(vectors, float)), short_labels(labels)
+    vectors, short = np.abs(np.asarray(vectors, float)), short_labels(labels, symbols)
     if vectors.ndim != 2 or len(short) != len(vectors):
         raise ValueError(f"Expected vectors of shape ({len(short)}, k) for the labels, got {vectors.shape}.")
     count = vectors.shape[1]

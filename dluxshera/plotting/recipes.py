@@ -6,10 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from .history import Panel, plot_panels, plot_signal
+from .history import plot_panels, plot_signal
 from .images import plot_comparison, plot_residual_histogram
 from .labels import element_label, group_indices
 from .matrices import plot_correlation, plot_spectrum
+from .panel import Panel
 
 
 def comparison_figure(

@@ -1,5 +1,8 @@
 """The report of a fit: one self-contained HTML page."""
 
+import base64
+import hashlib
+
 from . import _sections as sections
 from ._css import CSS
 from ._html import escape
@@ -23,16 +26,17 @@ def fit_report(context: FitReport) -> str:
         "Data and model": sections.images(context),
         "Residuals and loss": sections.residuals_and_loss(context),
         "Parameter histories": sections.histories(context),
+        "Signals": sections.signals(context),
         "Parameters": sections.parameters(context),
         "Correlations": sections.correlations(context),
         "Fisher information": sections.information(context),
         "Settings": sections.settings(context.settings),
     }
     created = context.summary.get("created_at")
-    return page(context.title, context.run_id, created, parts)
+    return page(context.title, context.run_id, created, {name: part for name, part in parts.items() if part})
 
 
-def page(title: str, run_id: str, created: str | None, parts: dict[str, str]) -> str:
+def page(title: str, run_id: str, created: str | None, parts: dict[str, str], script: str = "") -> str:
     """Write a self-contained page of named sections.
 
     Parameters
@@ -42,6 +46,8 @@ def page(title: str, run_id: str, created: str | None, parts: dict[str, str]) ->
         When the run was made.
     parts : dict of str to str
         HTML of each section by its heading.
+    script : str
+        What makes the page answer its reader; the only one that the page lets run.
     """
     links = "".join(f'<li><a href="#{_anchor(name)}">{name}</a></li>' for name in parts)
     body = "".join(
@@ -49,11 +55,21 @@ def page(title: str, run_id: str, created: str | None, parts: dict[str, str]) ->
         f'<h2 id="{_anchor(name)}-title">{name}</h2>{content}</section>'
         for name, content in parts.items()
     )
-    return _page(escape(title), escape(run_id), "" if created is None else " · " + escape(created), links, body)
+    body += f"<script>{script}</script>" if script else ""
+    created = "" if created is None else " · " + escape(created)
+    return _page(escape(title), escape(run_id), created, links, body, _policy(script))
 
 
-def _page(title: str, run_id: str, created: str, links: str, body: str) -> str:
+def _policy(script: str) -> str:
+    """Nothing from a network, no scripts but this one, known by its hash."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    if not script:
+        return policy
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"{policy}; script-src 'sha256-{digest}'"
+
+
+def _page(title: str, run_id: str, created: str, links: str, body: str, policy: str) -> str:
     return f"""<!doctype html>
 <html lang="en">
 <head>

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..inference.signals import Signal
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FitReport:
@@ -37,6 +39,8 @@ class FitReport:
         Engine, likelihood, profile, overrides, environment, git: text, numbers, and mappings of them.
     derived : sequence of mappings
         Rows like `rows` for quantities that follow from the parameters.
+    signals : mapping of str to Signal
+        Errors over the steps, by name; empty where the truth is not known.
 
     Raises
     ------
@@ -62,6 +66,7 @@ class FitReport:
     covariance: ArrayLike
     settings: Mapping[str, Any]
     derived: Sequence[Mapping[str, Any]] = ()
+    signals: Mapping[str, Signal] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         count, image, steps = len(self.labels), np.shape(self.image), np.shape(self.loss)

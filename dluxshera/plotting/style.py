@@ -10,7 +10,7 @@ import matplotlib.style
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches
 # Okabe and Ito's, with a grey in place of the yellow, which is lost on white.
@@ -62,14 +62,14 @@ def style() -> Iterator[None]:
         yield
 
 
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def styled(draw: Callable[..., Figure | SubFigure]) -> Callable[..., Figure | SubFigure]:
     """Make a function draw its figure in the style."""
 
     @functools.wraps(draw)
-    def wrapped(*args: Any, **kwargs: Any) -> Figure:
+    def wrapped(*args: Any, **kwargs: Any) -> Figure | SubFigure:
         with style():
             figure = draw(*args, **kwargs)
-            if kwargs.get("ax") is None:
+            if kwargs.get("ax") is None and kwargs.get("axes") is None:
                 _fix_ticks(figure)
             return figure
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= ../shared/data/psf_reference
 
-.PHONY: demo test mutations lint docs bench clean
+.PHONY: demo test mutations reliability lint docs bench clean
 
 demo: .venv/installed
 	$(BIN)/dluxshera demo
@@ -17,6 +17,13 @@ test: .venv/installed
 
 mutations: .venv/installed
 	$(BIN)/python tests/mutation_check.py
+
+# Kills, failing calls, damage, races and a busy reader, in full counts; then the large forms of tests.
+reliability: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.pytest_cache/jax
+reliability: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0.1
+reliability: .venv/installed
+	cd tests && PYTHONPATH=. ../$(BIN)/python -m reliability
+	$(BIN)/python -m pytest -n 2 --full -m full
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -6,6 +6,8 @@ from .config import load_profile as load_profile
 from .config import profile_names as profile_names
 from .config import read_profile as read_profile
 from .config import target_names as target_names
+from .config.fit_runs import fit_to_run as fit_to_run
+from .config.fit_runs import resume_run as resume_run
 from .config.runs import open_run as open_run
 from .config.runs import save_fit as save_fit
 from .inference import BFGS as BFGS
@@ -39,6 +41,7 @@ from .inference import PreconditionedGD as PreconditionedGD
 from .inference import Refreshed as Refreshed
 from .inference import SamplerWarning as SamplerWarning
 from .inference import Samples as Samples
+from .inference import Signal as Signal
 from .inference import SimpleGD as SimpleGD
 from .inference import Smoothed as Smoothed
 from .inference import Solution as Solution
@@ -61,6 +64,7 @@ from .inference import identifiability_report as identifiability_report
 from .inference import laplace_samples as laplace_samples
 from .inference import preconditioner as preconditioner
 from .inference import rate_vector as rate_vector
+from .inference import register_signal as register_signal
 from .inference import run_simple_gd as run_simple_gd
 from .inference import sample as sample
 from .inference import sensitivities as sensitivities

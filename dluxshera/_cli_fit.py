@@ -52,6 +52,9 @@ def add_commands(commands: Commands) -> None:
     fit.add_argument("--eigen", nargs="?", const="all", metavar="N|FRACTION",
                      help="move along whitened eigenmodes: all, the first N, or those with a fraction")  # fmt: skip
     fit.add_argument("--overwrite", action="store_true", help="replace an existing run")
+    fit.add_argument("--save", type=_names, default=(), metavar="LIST",
+                     help="records of single steps: diag, precond, grads, parted by commas")  # fmt: skip
+    fit.add_argument("--save-every", type=positive, default=10, metavar="N", help="steps between them (default 10)")
 
 
 def add_image_options(command: argparse.ArgumentParser) -> None:
@@ -70,6 +73,11 @@ def add_image_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--gain", type=float, metavar="E_PER_ADU", help="where the file has no GAIN")
     command.add_argument("--exposures", type=positive, metavar="N", help="where the file has no NEXP")
     command.add_argument("--exposure-time", type=float, metavar="SECONDS", help="where the file has no EXPTIME")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names, parted by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _pair(text: str) -> tuple[float, float]:
@@ -129,20 +137,27 @@ def objective_of(arguments: argparse.Namespace, profile: Any, start: Any, observ
 
 def fit_and_save(arguments, console, profile, start, observed, run_dir: Path, truth=None) -> int:
     """Fit, save the run, show the table; the rest of `fit` and `demo`."""
-    from .config.runs import save_fit
+    from .config.fit_runs import fit_to_run
     from .config.settings import engine_of
-    from .inference import fit
 
     option = vars(arguments).get
     objective = objective_of(arguments, profile, start, observed)
     theta = objective.space.pack(start)
     if option("eigen") is not None:
         objective, theta = _in_eigenmodes(objective, theta, arguments.eigen)
-    engine = engine_of(profile, option("engine"), option("max_steps"), objective, theta)
+    choice = (option("engine"), option("max_steps"))
+    engine = engine_of(profile, *choice, objective, theta)
+    known = {"profile": profile, "observation": observed, "free": option("free"), "truth": truth}
+    asked = {"priors": option("priors", False), "likelihood": option("likelihood", "poisson"), "engine_choice": choice,
+             "save": option("save", ()), "save_every": option("save_every", 1)}  # fmt: skip
     with console.progress(engine.max_steps) as on_step, stop_on_signal() as should_stop:
-        solution = fit(objective, theta, engine, on_step=on_step, should_stop=should_stop)
-    save_fit(run_dir, solution, profile, observed, free=option("free"), priors=option("priors", False), start=start,
-             truth=truth, likelihood=option("likelihood", "poisson"), overwrite=option("overwrite", True))  # fmt: skip
+        calls = {"on_step": on_step, "should_stop": should_stop, "overwrite": option("overwrite", True)}
+        solution = fit_to_run(run_dir, objective, theta, engine, **known, **asked, **calls)
+    return conclude(console, solution, start, truth, run_dir)
+
+
+def conclude(console: Any, solution: Any, start: Any, truth: Any, run_dir: Path) -> int:
+    """Show what a fit has found, and give its exit code."""
     _show(console, solution, start, truth, run_dir)
     if solution.result.is_failure:
         return FAILED

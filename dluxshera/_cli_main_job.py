@@ -31,8 +31,8 @@ def add_commands(commands: Commands) -> None:
     simulate.add_argument("-o", "--output", type=Path, required=True, metavar="OBS", help=".fits or .npz")
     simulate.add_argument("--exposures", type=positive, default=1, metavar="N", help="exposures summed (default 1)")
     simulate.add_argument("--noiseless", action="store_true", help="the expected image")
-    report = commands.add("report", _report, "write report.html into a run directory")
-    report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    report = commands.add("report", _report, "write report.html into a run directory or an experiment")
+    report.add_argument("run_dir", type=Path, metavar="RUN_DIR|EXPERIMENT")
 
 
 def _describe(arguments: argparse.Namespace, console: Any) -> int:

@@ -33,12 +33,12 @@ class Console:
         if not self.quiet:
             self.err.print(f"warning: {text}", markup=False)
 
-    def result(self, data: Any, show: Callable[[], Any]) -> None:
-        """The result of a command: `data` as JSON, or whatever `show()` makes for people."""
+    def result(self, data: Any, show: Callable[[], Any], *, whole_lines: bool = False) -> None:
+        """The result of a command: `data` as JSON, or whatever `show()` makes for people; lines cut, unless whole."""
         if self.as_json:
             sys.stdout.write(encode_json(data, "result").decode())
         else:
-            self.out.print(show())
+            self.out.print(show(), soft_wrap=whole_lines)
 
     def document(self, data: Any) -> None:
         """Data that is JSON in any case."""
@@ -57,7 +57,7 @@ class Console:
             yield
 
     @contextlib.contextmanager
-    def progress(self, max_steps: int) -> Iterator[Callable[[Any], None]]:
+    def progress(self, max_steps: int | None) -> Iterator[Callable[[Any], None]]:
         """Give an `on_step` for `fit` that shows steps, loss and the step's length, in the engine's metric."""
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -66,9 +66,10 @@ class Console:
             *columns, console=self.err, disable=self.quiet or not self.err.is_terminal, transient=True
         ) as bar:
             task = bar.add_task("compiling")
+            of = "" if max_steps is None else f"/{max_steps}"
 
             def on_step(state) -> None:
-                text = f"step {int(state.step)}/{max_steps}  loss {float(state.loss):.6g}  "
+                text = f"step {int(state.step)}{of}  loss {float(state.loss):.6g}  "
                 bar.update(task, description=text + f"step length {float(state.step_norm):.2g}")
 
             yield on_step

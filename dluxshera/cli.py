@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from . import _cli_fit, _cli_inference, _cli_main_job, _cli_ptycho
+from . import _cli_campaign, _cli_fit, _cli_inference, _cli_main_job, _cli_ptycho, _cli_runs
 from ._cli_options import BAD_INPUT, FAILED, INTERRUPTED, Commands, Parser
 
-_FILES = (_cli_main_job, _cli_fit, _cli_inference, _cli_ptycho)
+_FILES = (_cli_main_job, _cli_fit, _cli_inference, _cli_ptycho, _cli_campaign, _cli_runs)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 def pytest_addoption(parser):
     parser.addoption("--float32", action="store_true", help="run the tests marked float32, in single precision")
+    parser.addoption("--full", action="store_true", help="run the tests marked full, too")
 
 
 def pytest_configure(config):
@@ -19,11 +20,16 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """In single precision, leave out what is not marked for it."""
+    """Leave out what is of full size, and in single precision what is not marked for it."""
+    if not config.getoption("--full"):
+        _leave_out(config, items, [item for item in items if item.get_closest_marker("full")])
     if config.getoption("--float32"):
-        left_out = [item for item in items if item.get_closest_marker("float32") is None]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item.get_closest_marker("float32") is not None]
+        _leave_out(config, items, [item for item in items if not item.get_closest_marker("float32")])
+
+
+def _leave_out(config, items, left_out):
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 MOST_MEMORY_KB = 2_500_000

@@ -18,14 +18,19 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("profile", EXPECTED)
+@pytest.mark.parametrize(
+    "profile", ["shera_flight_two_plane", *(pytest.param(p, marks=pytest.mark.full) for p in list(EXPECTED)[1:])]
+)
 def test_bounds_of_the_converged_spectrum(profile):
     assert bounds(profile, CASES[profile]) == pytest.approx(EXPECTED[profile], rel=0.03)
 
 
 @pytest.mark.parametrize(
     "profile, few, enough, converged",
-    [("shera_flight_two_plane", 3, 7, 15), ("shera_testbed_two_plane", 9, 15, 25)],
+    [
+        ("shera_flight_two_plane", 3, 7, 15),
+        pytest.param("shera_testbed_two_plane", 9, 15, 25, marks=pytest.mark.full),
+    ],
 )
 def test_the_bias_of_few_wavelengths_vanishes(profile, few, enough, converged):
     """Tens of micro-arcseconds with few nodes; below a tenth of a standard deviation with the profile's own count."""

@@ -59,7 +59,7 @@ def check_fit(solution, space, truth):
     assert not solution.identifiability.dead and not solution.identifiability.degenerate
 
 
-@pytest.mark.parametrize("draw", [0, 1, 2])
+@pytest.mark.parametrize("draw", [0, *(pytest.param(n, marks=pytest.mark.full) for n in (1, 2))])
 def test_one_exposure_of_the_reference(draw, truth, space, start):
     counts = reference_file(NAME)[0]["counts"][draw].astype(float)
     solution = ds.fit(ds.Objective(start, space, ds.Observation(counts)), space.pack(start), engine=Counting())

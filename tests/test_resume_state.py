@@ -45,7 +45,13 @@ def same(trace, other):
         np.testing.assert_array_equal(getattr(trace, name), getattr(other, name), err_msg=name)
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.full) if name in ("undamped", "schedule", "sgd") else name
+        for name in ENGINES
+    ],
+)
 def test_resuming_is_bit_for_bit(name, problem, start, tmp_path):
     go = functools.partial(ds.fit, problem, engine=ENGINES[name], stopping=RULES, chunk=CHUNK)
     whole, seen = go(theta=start), []

@@ -70,22 +70,22 @@ def test_log_prob_is_the_posterior_of_the_physical_parameters(drawn, objective):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["nuts", "hmc"])
+@pytest.mark.parametrize("method", ["nuts", pytest.param("hmc", marks=pytest.mark.full)])
 def test_bounded_parameters_have_their_own_density(prior_only, method):
     """Without the log-determinant the logarithm of the log-normal would be off by sigma^2."""
     stats = pytest.importorskip("scipy.stats")
     theta = prior_only.space.pack(prior_only.model)
-    drawn = sample(prior_only, theta, method=method, draws=1500, warmup=200, seed=5)
+    drawn = sample(prior_only, theta, method=method, draws=800, warmup=150, seed=5)
     values, exact = drawn.values, stats.truncnorm((0 - 0.7) / 0.4, (1 - 0.7) / 0.4, 0.7, 0.4)
     log_x = np.log(values["silent"])
     error = 1 / np.sqrt(min(row["ess_bulk"] for row in drawn.summary()))
-    assert error < 0.05 and abs(log_x.mean()) < 4 * 0.6 * error
+    assert error < 0.07 and abs(log_x.mean()) < 4 * 0.6 * error
     assert log_x.std() == pytest.approx(0.6, rel=4 * error)
     assert stats.kstest(values["throughput"][:, ::5].ravel(), exact.cdf).pvalue > 1e-3
     assert 0 < values["throughput"].min() and values["throughput"].max() < 1
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_eigenmodes_give_the_same_posterior(objective, solution, drawn):
     space = EigenSpace.of(objective, solution.theta)
     found = sample(objective.with_space(space), jnp.zeros(space.dim), draws=600, warmup=200, seed=4)
@@ -96,7 +96,7 @@ def test_eigenmodes_give_the_same_posterior(objective, solution, drawn):
     np.testing.assert_allclose(found.physical[2, 7], objective.space.physical(space.decode(found.theta[2, 7])))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::dluxshera.SamplingWarning")
 def test_nuts_agrees_with_the_fit_of_an_instrument():
     """A tiny form of what `benchmarks/nuts.py` does at full size."""

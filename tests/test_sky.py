@@ -242,7 +242,7 @@ def test_a_truth_beyond_the_turn_is_near(solution):
     assert abs(row["truth"] - row["estimate"]) < 1
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_run_and_its_report_tell_the_angle(fitted, tmp_path):
     """Summary, page, and the run opened again."""
     solution, profile, observed = fitted

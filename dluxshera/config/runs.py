@@ -1,6 +1,7 @@
 """A fit as a run directory, and a run directory as a model again."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,11 +12,11 @@ import numpy as np
 
 from ..inference import run_artifacts as artifacts
 from ..inference.eigenspace import EigenSpace
-from ..inference.engines import FitResult, engine_settings
 from ..inference.fisher import parameter_bound, parameter_covariance
 from ..inference.fit import Solution
+from ..inference.fit_record import checkpoints, fit_meta, outcome_summary
 from ..inference.objective import Objective
-from ..inference.state_arrays import state_arrays
+from ..inference.signals import Signal
 from ..instrument import Instrument, Observation
 from ..params import AbstractSpace, get_value
 from ..params.access import restore_values
@@ -23,6 +24,7 @@ from ..params.paths import parameter_paths, walk
 from .build import build_instrument
 from .derived_table import derived_table
 from .profile import Profile
+from .run_signals import run_signals
 from .theta import default_space
 
 _NEEDED = {"profile", "start", "truth", "free", "priors"}  # of meta.json, to build everything again
@@ -65,6 +67,26 @@ def parameter_table(solution: Solution, start: Instrument, truth: Instrument | N
         "start": _physical(space, start),
         "truth": [None] * space.dim if truth is None else _physical(space, truth),
     }
+    return _rows(space, columns)
+
+
+def table_without_errors(
+    coordinates: AbstractSpace, theta: Any, start: Instrument, truth: Instrument | None = None
+) -> list[dict[str, Any]]:
+    """The rows of `parameter_table` at any θ, without sigma and bound: what a fit under way knows."""
+    space = coordinates.primitive
+    unknown = [None] * space.dim
+    columns = {
+        "estimate": np.asarray(space.physical(coordinates.decode(theta))),
+        "sigma": unknown,
+        "cramer_rao": unknown,
+        "start": _physical(space, start),
+        "truth": unknown if truth is None else _physical(space, truth),
+    }
+    return _rows(space, columns)
+
+
+def _rows(space: AbstractSpace, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     names = [entry.name for entry in space.index_map.entries for _ in range(entry.start, entry.stop)]
     return [
         {
@@ -96,6 +118,7 @@ def save_fit(
     start: Instrument,
     truth: Instrument | None = None,
     likelihood: str = "poisson",
+    record: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a fit as a run directory, from which `open_run` builds everything again.
@@ -115,6 +138,8 @@ def save_fit(
     start, truth : Instrument
         Where the fit began, and what the data were made with, if that is known.
     likelihood : str
+    record : mapping, optional
+        Further entries of `meta.json`.
     overwrite : bool
         Whether an existing run may be replaced.
     """
@@ -122,13 +147,14 @@ def save_fit(
     return artifacts.save_run(
         run_dir,
         solution.trace,
-        _meta(solution, profile, observation, start, truth, likelihood) | {"free": free, "priors": priors},
+        run_meta(profile, observation, start, truth, free=free, priors=priors, likelihood=likelihood)
+        | fit_meta(solution.objective, solution.theta, solution.engine, None, solution.stats["steps"])
+        | dict(record or {}),
         fit_summary(solution, rows, derived_table(solution, start, truth)),
-        curvature={"information": solution.information, "covariance": solution.covariance},
-        checkpoint_best=state_arrays(solution.best_state),
-        checkpoint_final=state_arrays(solution.state),
+        curvature=curvature_of(solution),
+        **checkpoints(solution.state, solution.best_state),
         observation=observation.arrays(),
-        extra={"buffers": _own_buffers(start, profile)} | _coordinates(solution.objective.space),
+        extra=fixed_files(solution.objective.space, start, profile),
         overwrite=overwrite,
     )
 
@@ -141,9 +167,15 @@ def _coordinates(space: AbstractSpace) -> dict[str, dict[str, np.ndarray]]:
 
 def _own_buffers(model: Instrument, profile: Profile) -> dict[str, np.ndarray]:
     """Buffers of a model, by path, that a build of its profile would not give back."""
-    built = dict(_buffers(build_instrument(profile)))
+    built = dict(_buffers(_built(profile)))
     mine = dict(_buffers(model))
     return {path: array for path, array in mine.items() if not np.array_equal(array, built.get(path))}
+
+
+@functools.lru_cache(maxsize=2)
+def _built(profile: Profile) -> Instrument:
+    """What a profile builds; kept, for many runs may be saved with one profile."""
+    return build_instrument(profile)
 
 
 def _buffers(model: Instrument) -> Iterator[tuple[str, np.ndarray]]:
@@ -152,18 +184,19 @@ def _buffers(model: Instrument) -> Iterator[tuple[str, np.ndarray]]:
             yield place.path, np.asarray(place.value)
 
 
-def _meta(solution, profile, observation, start, truth, likelihood) -> dict[str, Any]:
-    space, engine = solution.objective.space, solution.engine
+def run_meta(
+    profile: Profile,
+    observation: Observation,
+    start: Instrument,
+    truth: Instrument | None = None,
+    *,
+    free: Sequence[str] | None = None,
+    priors: bool = False,
+    likelihood: str = "poisson",
+) -> dict[str, Any]:
+    """What `meta.json` says of an instrument's fit besides θ and the engine: arguments as of `save_fit`."""
     return {
-        "theta": {
-            "dim": space.dim,
-            "theta_space": space.kind,
-            "index_map": space.index_map.to_dict(),
-            "labels": space.labels,
-            "units": space.units,
-        },
         "objective": {"likelihood": likelihood, "data": fingerprint(observation)},
-        "optimizer": {**engine_settings(engine), "num_steps": solution.stats["steps"]},
         "profile": {
             "name": profile.name,
             "system": profile.system,
@@ -173,33 +206,28 @@ def _meta(solution, profile, observation, start, truth, likelihood) -> dict[str,
         },
         "start": model_values(start),
         "truth": None if truth is None else model_values(truth),
+        "free": None if free is None else list(free),
+        "priors": priors,
     }
 
 
-def _status(result: FitResult) -> str:
-    if result.is_failure:
-        return "failed"
-    return "interrupted" if result == FitResult.INTERRUPTED else "ok"
+def fixed_files(space: AbstractSpace, start: Instrument, profile: Profile) -> dict[str, dict[str, np.ndarray]]:
+    """Further files, by name, that give model and space back: own buffers, and the modes of an `EigenSpace`."""
+    return {"buffers": _own_buffers(start, profile)} | _coordinates(space)
 
 
-def _message(solution: Solution) -> str:
-    """How a fit ended, and the parameter that made the loss not finite."""
-    bad = solution.stats["first_bad"]
-    return str(solution.result) if bad is None else f"{solution.result}, first by {bad}"
+def curvature_of(solution: Solution) -> dict[str, Any]:
+    """What `curvature.npz` holds."""
+    return {"information": solution.information, "covariance": solution.covariance}
 
 
 def fit_summary(
     solution: Solution, rows: list[dict[str, Any]], derived: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
     """What `summary.json` says of a fit: its outcome, the rows of its parameters, and those of derived quantities."""
-    stats, result = solution.stats, solution.result
+    stats = solution.stats
     return {
-        "num_steps_completed": stats["steps"],
-        "status": _status(result),
-        "message": _message(solution),
-        "nonfinite_steps": stats["nonfinite_steps"],
-        "converged": solution.converged,
-        "runtime_total_s": stats["seconds"],
+        **outcome_summary(solution),
         "chi_square": stats["chi_square"],
         "degrees_of_freedom": stats["degrees_of_freedom"],
         "reduced_chi_square": stats["reduced_chi_square"],
@@ -272,6 +300,10 @@ class Run:
     def observation(self) -> Observation:
         """The data."""
         return Observation(**artifacts.load_observation_arrays(self.path))
+
+    def signals(self, refresh: bool = False, save: bool = False) -> dict[str, Signal]:
+        """Named series of the trace, decoded and, where the truth is known, against it; see `run_signals`."""
+        return run_signals(self, refresh, save)
 
     def objective(self) -> Objective:
         """The objective of the fit."""

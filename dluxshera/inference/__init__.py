@@ -34,6 +34,7 @@ from .fit import IdentifiabilityWarning as IdentifiabilityWarning
 from .fit import PrecisionWarning as PrecisionWarning
 from .fit import Solution as Solution
 from .fit import fit as fit
+from .fit_batch import fit_batch as fit_batch
 from .fit_many import fit_many as fit_many
 from .forecast import Forecast as Forecast
 from .forecast import forecast as forecast
@@ -59,6 +60,8 @@ from .preconditioning import rate_vector as rate_vector
 from .preconditioning import stable_rate as stable_rate
 from .quasi_newton import BFGS as BFGS
 from .quasi_newton import LBFGS as LBFGS
+from .recorded_fit import recorded_fit as recorded_fit
+from .recorded_fit import resumed_fit as resumed_fit
 from .samplers import SamplerWarning as SamplerWarning
 from .samplers import laplace_samples as laplace_samples
 from .samplers import sample as sample
@@ -68,6 +71,10 @@ from .schedules import ConstantRate as ConstantRate
 from .schedules import CosineRate as CosineRate
 from .schedules import PiecewiseRate as PiecewiseRate
 from .schedules import WarmUp as WarmUp
+from .signal_summaries import hybrid as hybrid
+from .signal_summaries import summarise as summarise
+from .signals import Signal as Signal
+from .signals import register_signal as register_signal
 from .state_arrays import state_arrays as state_arrays
 from .state_arrays import state_from_arrays as state_from_arrays
 from .stopping import StoppingRules as StoppingRules

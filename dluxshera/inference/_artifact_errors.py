@@ -14,3 +14,7 @@ class SchemaError(ValueError):
 
 class RunExists(ValueError, FileExistsError):
     """A run directory is there already and overwriting it was not asked for."""
+
+
+class RunLocked(ValueError):
+    """Another writer has the run directory."""

@@ -44,7 +44,7 @@ def decode_json(data: bytes, where: str) -> Any:
         raise CorruptArtifact(f"{where} has {len(data)} bytes, more than the limit of {MAX_JSON_BYTES}.")
     try:
         value = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
-        return _from_json(value)
+        return _from_json(value) if b"NaN" in data or b"Infinity" in data else value
     except (ValueError, RecursionError) as error:
         raise CorruptArtifact(f"{where} is not standard JSON: {error}.") from error
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from dluxshera.inference._artifact_json import decode_json
 from dluxshera.inference._artifact_manifest import (
     generation_folder,
     read,
+    read_all,
     read_manifest,
     shelved_generations,
 )
 from dluxshera.inference._artifact_npz import decode_npz
-from dluxshera.inference._artifact_schema import check_meta, check_trace, check_version, refuse_newer
+from dluxshera.inference._artifact_schema import FILE_NAMES, check_meta, check_trace, check_version, refuse_newer
 
 RunPath = str | os.PathLike
 
@@ -96,6 +98,29 @@ def load_arrays(run_dir: RunPath, name: str) -> dict[str, np.ndarray]:
     return decode_npz(read(Path(run_dir), file), str(Path(run_dir) / file))
 
 
+def load_run(run_dir: RunPath) -> dict[str, Any]:
+    """Load everything of one and the same generation, whatever a writer does meanwhile.
+
+    Returns
+    -------
+    dict
+        By name without suffix: "trace", "meta", "summary" and what else there is.
+
+    Raises
+    ------
+    CorruptArtifact, SchemaError
+        As `load_trace`, for any of the files.
+    """
+    folder = Path(run_dir)
+    return {Path(name).stem: _decoded(folder / name, data) for name, data in read_all(folder).items()}
+
+
+def extra_names(run_dir: RunPath) -> list[str]:
+    """Give the names of the NPZ files of a run that the schema does not name. Raises as `load_trace` does."""
+    names = read_manifest(Path(run_dir)).files
+    return sorted(n.removesuffix(".npz") for n in names if n.endswith(".npz") and n not in FILE_NAMES)
+
+
 def verify(run_dir: RunPath) -> list[str]:
     """Give what is wrong with the committed files of a run, earlier generations too; empty if it is sound."""
     return [problem for folder in _generations(Path(run_dir)) for problem in _problems(folder)]
@@ -137,7 +162,10 @@ def _load_mapping(path: Path) -> dict:
 
 
 def _load(path: Path) -> Any:
-    data = read(path.parent, path.name)
+    return _decoded(path, read(path.parent, path.name))
+
+
+def _decoded(path: Path, data: bytes) -> Any:
     match path.suffix:
         case ".npz":
             return decode_npz(data, str(path))
@@ -152,7 +180,25 @@ def _problems(folder: Path) -> list[str]:
     except (CorruptArtifact, SchemaError) as error:
         return [str(error)]
     found = [_problem(folder, name) for name in sorted({*names, "trace.npz", "meta.json", "summary.json"})]
-    return [problem for problem in found if problem]
+    return [problem for problem in found if problem] or _disagreements(folder, names)
+
+
+def _disagreements(folder: Path, names: Iterable[str]) -> list[str]:
+    """Files that are each in order, but not of one run."""
+    meta = load_meta(folder)
+    dim, run_id = meta["theta"]["dim"], meta.get("run_id")
+    thetas = {"trace.npz": load_trace(folder)["theta"][0]}
+    for which in ("best", "final"):
+        if f"checkpoint_{which}.npz" in names:
+            thetas[f"checkpoint_{which}.npz"] = load_checkpoint(folder, which).get("theta", np.zeros(()))
+    found = [
+        f"{folder / name} does not belong to this run: its theta has the shape {theta.shape}, not ({dim},)."
+        for name, theta in thetas.items()
+        if theta.shape != (dim,)
+    ]
+    if load_summary(folder).get("run_id") != run_id:
+        found.append(f"{folder / 'summary.json'} does not belong to this run: its run_id is not {run_id!r}.")
+    return found
 
 
 def _problem(folder: Path, name: str) -> str | None:

@@ -43,7 +43,7 @@ def read_manifest(run_dir: Path) -> Manifest:
         If a newer schema wrote it.
     """
     path = run_dir / MANIFEST
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CorruptArtifact(f"Expected a run directory with {MANIFEST}, got {run_dir}, which has none.")
     content = decode_json(_read_bytes(path, MAX_JSON_BYTES), str(path))
     if not isinstance(content, dict):
@@ -77,10 +77,37 @@ def read(run_dir: Path, name: str) -> bytes:
             manifest = latest  # a writer committed while we read
 
 
+def read_all(run_dir: Path) -> dict[str, bytes]:
+    """Give the bytes of every file of one and the same generation, checked; raises as `read`."""
+    manifest = read_manifest(run_dir)
+    while True:
+        try:
+            return {name: _read_committed(run_dir, manifest, name) for name in manifest.files}
+        except CorruptArtifact:
+            latest = read_manifest(run_dir)
+            if latest == manifest:
+                raise
+            manifest = latest
+
+
+def checked_file(run_dir: Path, manifest: Manifest, name: str, most: int) -> bytes:
+    """Give the bytes of a file of a manifest that was read before, as `read` does; none of one above `most` bytes.
+
+    Of that, only the size is checked.
+    """
+    size = manifest.files.get(name, (0, ""))[0]
+    try:
+        if size > most and (run_dir / name).stat().st_size == size:
+            return b""
+        return _read_committed(run_dir, manifest, name)
+    except (CorruptArtifact, OSError):
+        return read(run_dir, name)
+
+
 def shelved_generations(run_dir: Path) -> list[int]:
     """Give the numbers of the generations kept under ``.generations/``, newest first."""
     shelf = run_dir / GENERATIONS
-    names = os.listdir(shelf) if shelf.is_dir() else []
+    names = os.listdir(shelf) if os.path.isdir(shelf) else []
     return sorted((int(name) for name in names if re.fullmatch(r"\d{1,18}", name)), reverse=True)
 
 
@@ -159,6 +186,6 @@ def _read_bytes(path: Path, limit: int) -> bytes:
             size = os.fstat(stream.fileno()).st_size
             if size > limit:
                 raise CorruptArtifact(f"{path} has {size} bytes, more than the limit of {limit}.")
-            return stream.read(limit)
+            return stream.read(size)
     except OSError as error:
         raise CorruptArtifact(f"{path} cannot be read: {error.strerror}.") from error

@@ -12,6 +12,7 @@ import numpy as np
 
 from dluxshera.inference._artifact_errors import MAX_BYTES, CorruptArtifact, SchemaError
 
+MAX_DIRECTORY_BYTES = 2**22  # some forty thousand members
 _MEMBER = re.compile(r"[A-Za-z0-9._:\[\]-]{1,200}")
 _HEADER = re.compile(
     rb"\{'descr': '([<>|][biufcSU]\d{1,9})', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), \} *\n"
@@ -77,12 +78,21 @@ def decode_npz(data: bytes, where: str) -> dict[str, np.ndarray]:
         If `data` is not an archive of plain arrays, or declares more than ``MAX_BYTES``; names `where`.
     """
     try:
+        _check_directory(data)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
             _check_members(members)
             return {m.filename.removesuffix(".npy"): read_member(archive, m) for m in members}
     except UNREADABLE as error:
         raise CorruptArtifact(f"{where} is not a sound NPZ file of plain arrays: {error}.") from error
+
+
+def _check_directory(data: bytes) -> None:
+    """Refuse a directory of members that would take long to read, before it is: it is at the end, without a comment."""
+    if data[-22:-18] != b"PK\x05\x06" or data[-42:-38] == b"PK\x06\x07":
+        raise ValueError("it does not end as an NPZ file does")
+    if int.from_bytes(data[-10:-6], "little") > MAX_DIRECTORY_BYTES:
+        raise ValueError(f"its directory of members has more than {MAX_DIRECTORY_BYTES} bytes")
 
 
 def _check_members(members: list[zipfile.ZipInfo]) -> None:

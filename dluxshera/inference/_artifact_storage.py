@@ -6,8 +6,8 @@ A first commit makes the whole directory by one rename. A later one first keeps 
 
 import contextlib
 import errno
+import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,16 +25,27 @@ from dluxshera.inference._artifact_manifest import (
 )
 from dluxshera.inference._artifact_schema import FILE_NAMES
 
+MOST_NAME_BYTES = 200  # of a file name; file systems take 255
+
+
+def hidden_beside(run_dir: Path, ending: str) -> Path:
+    """Give a hidden path next to a run directory, named after it."""
+    name = run_dir.name
+    if len(os.fsencode(name)) > MOST_NAME_BYTES:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return run_dir.parent / f".{name}.{ending}"
+
 
 def create(run_dir: Path, files: Mapping[str, bytes]) -> None:
-    """Make a run directory, complete, by one rename.
+    """Make a run directory, complete, by one rename. The caller holds its lock.
 
     Raises
     ------
     RunExists
         If the directory exists and is not empty.
     """
-    staging = run_dir.parent / f".{run_dir.name[:100]}.{secrets.token_hex(4)}.tmp"
+    staging = hidden_beside(run_dir, "tmp")
+    shutil.rmtree(staging, ignore_errors=True)  # left by a writer that was killed
     try:
         _stage(staging, files, 1)
         os.rename(staging, run_dir)
@@ -48,7 +59,10 @@ def create(run_dir: Path, files: Mapping[str, bytes]) -> None:
 
 
 def replace(run_dir: Path, files: Mapping[str, bytes]) -> None:
-    """Commit a new generation to an existing directory; readers see the old one up to the commit point."""
+    """Commit a new generation to an existing directory; readers see the old one up to the commit point.
+
+    The caller holds the lock of the directory.
+    """
     old = _manifest_if_sound(run_dir)
     shelf = run_dir / GENERATIONS
     _open_shelf(shelf)

@@ -19,11 +19,11 @@ from .levenberg_marquardt import LevenbergMarquardt
 from .loop import Course, Rows, begin, row_of, run_chunk
 from .loss_objective import LossObjective, as_objective
 from .nonfinite import first_bad
+from .progress import FitProgress, trace_of
 from .quasi_newton import LBFGS
 from .solution import Solution as Solution
 from .solution import goodness
 from .stopping import StoppingRules, outcome
-from .trace import Trace
 
 REPORT_SECONDS = 0.3  # chunks are cut to about this long
 ROW_NUMBERS = 20_000_000  # most numbers of θ in one chunk of rows
@@ -43,6 +43,7 @@ def fit(
     engine: AbstractEngine | None = None,
     *,
     on_step: Callable[[EngineState], None] = lambda state: None,
+    on_progress: Callable[[FitProgress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     stopping: StoppingRules | None = None,
     chunk: int | None = None,
@@ -65,6 +66,8 @@ def fit(
         By default Levenberg-Marquardt, or L-BFGS for an objective without expected information.
     on_step : callable
         Called with the state after the start and after every chunk of steps: progress, checkpoints.
+    on_progress : callable
+        Called after `on_step`, with everything a record of the fit needs: `recorded_fit` commits it to a run directory.
     should_stop : callable
         Asked after every chunk; true ends the fit as interrupted, with everything found so far.
     stopping : StoppingRules
@@ -106,8 +109,13 @@ def fit(
     run = _Run(engine, objective, rules, record_theta, chunk)
     course, rows = run.start(first, best_state)
     report = _report(objective, course.state)
-    on_step(course.state)
-    course, rows, result = run.go_on(course, rows, started, on_step, should_stop)
+
+    def tell(course: Course, rows: list[Rows]) -> None:
+        on_step(course.state)
+        on_progress(FitProgress(course.state, course.best, list(rows)))
+
+    tell(course, rows)
+    course, rows, result = run.go_on(course, rows, started, tell, should_stop)
     return _solution(engine, objective, course, rows, result, report, time.perf_counter() - started)
 
 
@@ -191,14 +199,14 @@ class _Run:
         code = outcome(self.engine, self.rules, course.state, course.state)
         return course._replace(code=code), [jax.device_get(row_of(course.state, self.with_theta))]
 
-    def go_on(self, course, rows, started, on_step, should_stop) -> tuple[Course, list[Rows], FitResult]:
+    def go_on(self, course, rows, started, tell, should_stop) -> tuple[Course, list[Rows], FitResult]:
         """Chunk after chunk until something ends the fit."""
         steps = self.chunk or 1
         while (result := self._result(course, started, should_stop)) == FitResult.RUNNING:
             before = time.perf_counter()
             course, more = self._chunk(course, steps)
             rows += more
-            on_step(course.state)
+            tell(course, rows)
             steps = self.chunk or self._next(steps, time.perf_counter() - before)
         return course, rows, result
 
@@ -267,7 +275,7 @@ def _solution(engine, objective, course, rows, result, report, seconds) -> Solut
         known["model"] = objective.space.unpack(best.theta, objective.model)
     return Solution(
         theta=best.theta,
-        trace=_trace(rows),
+        trace=trace_of(rows),
         engine=engine,
         result=result,
         stats=stats,
@@ -278,8 +286,3 @@ def _solution(engine, objective, course, rows, result, report, seconds) -> Solut
         aux=objective.aux(best.theta) if isinstance(objective, LossObjective) else None,
         **known,
     )
-
-
-def _trace(rows: list[Rows]) -> Trace:
-    columns = jax.tree.map(lambda *parts: jnp.asarray(np.concatenate(parts)), *rows)
-    return Trace(**columns._asdict())

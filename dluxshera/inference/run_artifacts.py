@@ -12,44 +12,40 @@ from pathlib import Path
 from typing import Any
 
 from dluxshera.inference import _artifact_storage as storage
-from dluxshera.inference._artifact_errors import CorruptArtifact, RunExists, SchemaError
-from dluxshera.inference._artifact_json import encode_json
+from dluxshera.inference._artifact_encoding import encode_run
+from dluxshera.inference._artifact_errors import CorruptArtifact, RunExists, RunLocked, SchemaError
 from dluxshera.inference._artifact_loading import (
     RunPath,
+    extra_names,
     load_arrays,
     load_checkpoint,
     load_diag_steps,
     load_meta,
     load_observation_arrays,
+    load_run,
     load_signals,
     load_summary,
     load_trace,
     newest_valid,
     verify,
 )
-from dluxshera.inference._artifact_npz import encode_npz, plain_arrays
-from dluxshera.inference._artifact_schema import (
-    FILE_NAMES,
-    NAME,
-    SCHEMA,
-    check_run_id,
-    checkpoint_arrays,
-    complete_meta,
-    complete_summary,
-    trace_arrays,
-)
+from dluxshera.inference._artifact_schema import SCHEMA, check_run_id
+from dluxshera.inference.run_lock import RunLock
 
 __all__ = [
     "SCHEMA",
     "CorruptArtifact",
     "RunExists",
+    "RunLocked",
     "SchemaError",
     "check_run_id",
+    "extra_names",
     "load_arrays",
     "load_checkpoint",
     "load_diag_steps",
     "load_meta",
     "load_observation_arrays",
+    "load_run",
     "load_signals",
     "load_summary",
     "load_trace",
@@ -105,32 +101,44 @@ def save_run(
     ------
     RunExists
         If the directory exists, is not empty, and `overwrite` is False.
+    RunLocked
+        If somebody else is writing it.
     SchemaError
         If trace, meta, summary or an array does not fit the schema. Nothing is written then.
     ValueError
         If the parent folder is missing, or `run_dir` is a file or leads out of its parent.
     """
-    target = _checked_target(Path(run_dir).absolute(), overwrite)
-    arrays = trace_arrays(trace)
-    dim = arrays["theta"].shape[1]
-    files = {"trace.npz": encode_npz(arrays, "trace")}
-    files |= _npz_files(signals=signals, precond=precond, curvature=curvature, grads=grads, observation=observation)
-    files |= _npz_files(**_checked_extra(extra or {}))
-    files |= _checkpoint_files(dim, checkpoint_best=checkpoint_best, checkpoint_final=checkpoint_final)
-    if diag_steps is not None:
-        files["diag_steps.jsonl"] = _json_lines(diag_steps)
-    full_meta = complete_meta(meta, target.name, dim)
-    full_summary = complete_summary(summary, full_meta, arrays["loss"], files)
-    files |= {
-        "meta.json": encode_json(full_meta, "meta"),
-        "summary.json": encode_json(full_summary, "summary"),
-    }
-    commit = storage.replace if _has_content(target) else storage.create
-    commit(target, files)
+    target = check_target(Path(run_dir).absolute(), overwrite)
+    parts = {"signals": signals, "precond": precond, "curvature": curvature, "grads": grads,
+             "observation": observation, "checkpoint_best": checkpoint_best,
+             "checkpoint_final": checkpoint_final}  # fmt: skip
+    files = encode_run(target.name, trace, meta, summary, parts, diag_steps, extra or {})
+    with RunLock(target):
+        commit_run(target, files, overwrite=overwrite)
     return target
 
 
-def _checked_target(target: Path, overwrite: bool) -> Path:
+def commit_run(target: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
+    """Commit the files of a generation to a run directory, new or there already; the caller holds its lock."""
+    check_target(target, overwrite)
+    commit = storage.replace if _has_content(target) else storage.create
+    try:
+        commit(target, files)
+    except RunExists:
+        raise
+    except OSError as error:
+        reason = f"Could not write {target}: {error.strerror}. What was committed before is kept"
+        raise OSError(error.errno, reason) from error
+
+
+def check_target(target: Path, overwrite: bool) -> Path:
+    """Give `target` back if a run may be written there.
+
+    Raises
+    ------
+    RunExists, ValueError
+        As `save_run`.
+    """
     if not target.parent.is_dir():
         raise ValueError(f"Expected the parent folder {target.parent} to exist. Create it first.")
     if target.resolve().parent != target.parent.resolve():
@@ -147,28 +155,3 @@ def _checked_target(target: Path, overwrite: bool) -> Path:
 
 def _has_content(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
-
-
-def _npz_files(**named: Any) -> dict[str, bytes]:
-    given = {name: plain_arrays(value, name) for name, value in named.items() if value is not None}
-    return {f"{name}.npz": encode_npz(arrays, name) for name, arrays in given.items()}
-
-
-def _checkpoint_files(dim: int, **named: Any) -> dict[str, bytes]:
-    given = {name: checkpoint_arrays(v, dim, name) for name, v in named.items() if v is not None}
-    return _npz_files(**given)
-
-
-def _json_lines(lines: Iterable[Mapping]) -> bytes:
-    return b"".join(encode_json(line, f"diag_steps[{i}]", indent=None) for i, line in enumerate(lines))
-
-
-def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    for name in extra:
-        file = f"{name}.npz"
-        if file in FILE_NAMES or not NAME.fullmatch(file):
-            raise SchemaError(
-                "Expected names in extra made of letters, digits and ._- that no file of the schema has, "
-                f"got {name!r}. Rename it."
-            )
-    return extra

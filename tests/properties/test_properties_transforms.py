@@ -13,6 +13,9 @@ import dluxshera as ds
 
 WEIGHT = np.random.default_rng(2).normal(size=(16, 16))
 every_variant = pytest.mark.parametrize("kind", VARIANTS)
+one_by_default = pytest.mark.parametrize(
+    "kind", [kind if kind == "three" else pytest.param(kind, marks=pytest.mark.full) for kind in VARIANTS]
+)
 
 
 def split(model):
@@ -33,7 +36,7 @@ def one_wavelength(kind):
     return eqx.tree_at(lambda m: (m.binary.wavelengths_m, m.binary.spectral_weights), variant(kind), one)
 
 
-@every_variant
+@one_by_default
 @pytest.mark.slow
 def test_compiled_and_eager_images_agree(kind):
     model = one_wavelength(kind)
@@ -42,7 +45,7 @@ def test_compiled_and_eager_images_agree(kind):
     np.testing.assert_allclose(image(model), eager, rtol=1e-10, atol=1e-10 * float(eager.max()))
 
 
-@every_variant
+@one_by_default
 @pytest.mark.slow
 def test_compiled_and_eager_gradients_agree(kind):
     parameters, rest = split(one_wavelength(kind))

@@ -4,7 +4,7 @@
 
 Testbed, 64 px image, 128 px pupil, three Gauss-Legendre wavelengths for data and fit alike, 100 exposures, every
 parameter of the profile's list free. Noise is drawn by `simulate`: photons, read noise, dark current, quantisation.
-Every fit starts one to three standard deviations from the truth in each parameter, never at it.
+Every fit starts one to three standard deviations from the truth along each axis of the error ellipsoid, never at it.
 """
 
 import argparse
@@ -42,11 +42,13 @@ def drawn_images(truth, draws):
         return np.stack([np.asarray(ds.simulate(truth, seed, exposures=EXPOSURES).image) for seed in range(draws)])
 
 
-def start_away(space, theta, sigma, draws):
-    """Starts (draws, D), one to three sigma from the truth in every direction of θ."""
-    rng = np.random.default_rng(1)
-    size = rng.uniform(1, 3, (draws, space.dim)) * rng.choice([-1, 1], (draws, space.dim))
-    return jnp.asarray(theta + size * sigma)
+def start_away(objective, theta, draws):
+    """Starts (draws, D), one to three sigma from θ along every axis of the error ellipsoid."""
+    rng, covariance = np.random.default_rng(1), np.asarray(ds.covariance(ds.fisher_information(objective, theta)))
+    sigma = np.sqrt(np.diagonal(covariance))
+    variances, axes = np.linalg.eigh(covariance / sigma / sigma[:, None])
+    size = rng.uniform(1, 3, (draws, theta.size)) * rng.choice([-1, 1], (draws, theta.size))
+    return jnp.asarray(theta + (size * np.sqrt(np.maximum(variances, 0))) @ axes.T * sigma)
 
 
 def statistics(found, bound, truth, name):
@@ -75,11 +77,10 @@ def main() -> None:
     space = ds.ThetaSpace(truth, ds.read_profile(profile).get("theta.free"))
     forecast, theta = ds.forecast(truth, space, EXPOSURES), space.pack(truth)
     bound = dict(zip(space.labels, forecast.bounds()[-1], strict=True))
-    sigma = forecast.bounds()[-1] / np.asarray(space.jacobian_diag(theta))
     images = drawn_images(truth, draws)
     objective = ds.Objective(truth, space, ds.Observation(image=images[0], exposures=EXPOSURES))
     started = time.perf_counter()
-    starts = start_away(space, theta, sigma, draws)
+    starts = start_away(objective, theta, draws)
     engine = ds.LevenbergMarquardt(tolerance=0.01)
     found = ds.fit_many(objective, starts, engine, images=jnp.asarray(images), batch_size=BATCH[options.case])
     seconds = time.perf_counter() - started

@@ -161,9 +161,7 @@ def _refined(text: str | None) -> tuple[str, ...]:
 
 
 def _reconstruct(arguments: argparse.Namespace, console: Any) -> int:
-    from ._report import write_report
-    from .config.scan_runs import save_reconstruction
-    from .ptychography import reconstruct
+    from .config.scan_run_writer import reconstruct_to_run
 
     check_run(arguments.output, arguments.overwrite)
     if arguments.time is not None and arguments.epochs is not None:
@@ -171,7 +169,8 @@ def _reconstruct(arguments: argparse.Namespace, console: Any) -> int:
     data = _read(arguments)
     seconds = None if arguments.epochs is not None else arguments.time or DEFAULT_SECONDS
     with console.epochs(seconds, arguments.epochs) as on_epoch, stop_on_signal() as should_stop:
-        found = reconstruct(
+        found = reconstruct_to_run(
+            arguments.output,
             data,
             arguments.modes,
             _refined(arguments.refine),
@@ -180,28 +179,41 @@ def _reconstruct(arguments: argparse.Namespace, console: Any) -> int:
             epochs=arguments.epochs,
             seed=arguments.seed,
             hold_out=arguments.hold_out,
-            regularisers=_regularisers(arguments.tv),
+            **_penalties(arguments.tv),
             batch=arguments.batch,
             from_object=arguments.from_object,
+            overwrite=arguments.overwrite,
             on_epoch=on_epoch,
             should_stop=should_stop,
         )
-        interrupted = should_stop()
-    save_reconstruction(arguments.output, found, data, interrupted=interrupted, overwrite=arguments.overwrite)
-    page = write_report(arguments.output)
-    facts = {"run": str(arguments.output), "deviance": found.deviance, "held_out_deviance": found.held_out_deviance,
+    return _conclude(console, found, arguments.output)
+
+
+def resume(run_dir: Path, epochs: int | None, console: Any) -> int:
+    """Go on with the reconstruction of a run directory; the rest of `dluxshera resume`."""
+    from .config.scan_run_writer import resume_reconstruction
+
+    with console.epochs(None, epochs) as on_epoch, stop_on_signal() as should_stop:
+        found = resume_reconstruction(run_dir, epochs=epochs, on_epoch=on_epoch, should_stop=should_stop)
+    return _conclude(console, found, run_dir)
+
+
+def _conclude(console: Any, found: Any, run_dir: Path) -> int:
+    """Write the report of a reconstruction, show what it came to, and give its exit code."""
+    from ._report import write_report
+
+    page, interrupted = write_report(run_dir), found.facts["interrupted"]
+    facts = {"run": str(run_dir), "deviance": found.deviance, "held_out_deviance": found.held_out_deviance,
              "epochs": len(found.history["loss"]) - 1, "optimisation_s": float(found.history["seconds"][-1]),
              "report": str(page), "interrupted": interrupted}  # fmt: skip
     console.result(facts, lambda: _table(facts))
     return INTERRUPTED if interrupted else DONE
 
 
-def _regularisers(total_variation: float | None) -> Any:
-    from .ptychography import Regularisers
-
+def _penalties(total_variation: float | None) -> dict[str, float]:
     if total_variation is not None and not 0 <= total_variation < float("inf"):
         raise ValueError(f"--tv: expected a weight of zero or more, got {total_variation:g}.")
-    return None if total_variation is None else Regularisers(total_variation or None)
+    return {} if total_variation is None else {"total_variation": total_variation}
 
 
 def _judge(arguments: argparse.Namespace, console: Any) -> int:
@@ -225,22 +237,24 @@ def _judge(arguments: argparse.Namespace, console: Any) -> int:
 
 
 def _rescale(text: str | None) -> str | float | None:
-    return text if text in (None, "best") else float(text)
+    try:
+        return text if text in (None, "best") else float(text)
+    except ValueError:
+        raise ValueError(f"--rescale: expected best or a number, got {text!r}.") from None
 
 
 def _judge_halves(arguments: argparse.Namespace, console: Any, run: Any, data: Any) -> int:
     """Without a truth: each half of the scan by itself, from the settings of the run, and their ring correlation."""
-    from .ptychography import half_scans, judge_halves_of, reconstruct
+    from .ptychography import Regularisers, half_scans, judge_halves_of, reconstruct
 
     settings = run.meta["optimizer"]
     if arguments.rescale is not None:
         raise ValueError("--rescale: expected only where the data hold the true object, which these do not.")
     console.say("the data hold no true object: reconstructing each half of the scan")
     halves = half_scans(data, settings["seed"])
-    found = [
-        reconstruct(half, settings["modes"], tuple(settings["refine"]), settings["likelihood"], epochs=arguments.epochs)
-        for half in halves
-    ]
+    same = {name: settings[name] for name in ("modes", "refine", "likelihood", "seed", "batch")}
+    penalties = Regularisers(settings["total_variation"])
+    found = [reconstruct(half, **same, epochs=arguments.epochs, regularisers=penalties) for half in halves]
     record = judge_halves_of(*found)
     if arguments.plot is not None and record["frc"] is not None:
         from .plotting.ptychography import plot_ring_correlation

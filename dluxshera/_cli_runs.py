@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import _cli_ptycho
 from ._cli_options import DONE, FAILED, Commands, positive, stop_on_signal
 
 
@@ -13,10 +14,12 @@ def add_commands(commands: Commands) -> None:
     verify = commands.add("verify", _verify, "check every committed file of runs; exit code 1 on damage")
     verify.add_argument("run_dirs", type=Path, nargs="+", metavar="RUN_DIR")
     resume = commands.add(
-        "resume", _resume, "go on with a fit that was killed, interrupted, or ended at its step limit"
+        "resume", _resume, "go on with a fit or reconstruction that was killed, interrupted, or ended at its step limit"
     )
     resume.add_argument("run_dir", type=Path, metavar="RUN_DIR")
-    resume.add_argument("--max-steps", type=positive, metavar="N", help="step limit, counted from the fit's start")
+    resume.add_argument(
+        "--max-steps", type=positive, metavar="N", help="step limit, counted from the start; epochs for a scan"
+    )
     listing = commands.add("ls", _ls, "list runs and their states, damaged ones too")
     listing.add_argument(
         "folders", type=Path, nargs="*", default=[Path()], metavar="DIR", help="runs, or folders of them"
@@ -60,19 +63,19 @@ def _resume(arguments: argparse.Namespace, console: Any) -> int:
 
     run_dir = arguments.run_dir
     _check_there(run_dir)
-    _refuse_a_scan(run_dir)
+    if _is_scan(run_dir):
+        return _cli_ptycho.resume(run_dir, arguments.max_steps, console)
     with console.progress(arguments.max_steps) as on_step, stop_on_signal() as should_stop:
         solution = resume_run(run_dir, max_steps=arguments.max_steps, on_step=on_step, should_stop=should_stop)
     run = open_run(run_dir)
     return conclude(console, solution, run.start_model(), run.truth_model(), run_dir)
 
 
-def _refuse_a_scan(run_dir: Path) -> None:
+def _is_scan(run_dir: Path) -> bool:
     from .config.scan_runs import is_scan_run
     from .inference.run_artifacts import newest_valid
 
-    if is_scan_run(newest_valid(run_dir)):
-        raise ValueError(f"{run_dir} is a reconstruction, which cannot be resumed. Run ptycho reconstruct again.")
+    return is_scan_run(newest_valid(run_dir))
 
 
 def _ls(arguments: argparse.Namespace, console: Any) -> int:

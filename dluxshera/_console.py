@@ -88,7 +88,8 @@ class Console:
             def on_epoch(progress: Any) -> None:
                 history = progress.history
                 spent, done = history["seconds"][-1], len(history["loss"]) - 1
-                limit = f"{spent:.0f}/{seconds:g} s" if seconds is not None else f"{done}/{epochs} epochs"
+                of = "" if epochs is None else f"/{epochs} epochs"
+                limit = f"{spent:.0f} s{of}" if seconds is None else f"{spent:.0f}/{seconds:g} s"
                 text = f"{limit}  epoch {done}  deviance {history['deviance'][-1]:.4f}"
                 bar.update(task, description=text)
 

@@ -10,6 +10,7 @@ from decay import counts, decay
 from jaxtyping import Array, Float
 
 import dluxshera as ds
+from dluxshera.inference.fit import _checked_start
 
 FREE = ["level", "rate", "slope"]
 IMAGE = counts(decay())
@@ -123,3 +124,30 @@ def test_a_tree_fitted_by_optax(model):
 def test_what_is_no_loss_is_refused():
     with pytest.raises(TypeError, match=r"loss\(theta\)"):
         ds.fit(3.0, jnp.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("loss", "has_aux", "message"),
+    [
+        (lambda theta: (jnp.sum(theta), theta), False, r"LossObjective\(loss, has_aux=True\)"),
+        (lambda theta: jnp.sum(theta), True, r"\(loss, aux\)"),
+        (lambda theta: theta**2, False, r"got float64 of shape \(2,\)"),
+        (lambda theta: jnp.sum(theta) + 1j, False, "got complex128"),
+        (lambda theta: 3, False, "got int64"),
+        (lambda theta: None, False, "got NoneType"),
+    ],
+)
+def test_a_loss_that_is_not_one_number_is_refused(loss, has_aux, message):
+    objective = ds.LossObjective(loss, has_aux=has_aux)
+    with pytest.raises(TypeError, match=message):
+        ds.fit(objective, jnp.zeros(2))
+    with pytest.raises(TypeError, match=message):
+        ds.fit_many(objective, jnp.zeros((3, 2)))
+
+
+def test_whole_numbers_to_start_from_are_fitted_in_full_precision():
+    objective = ds.LossObjective(lambda theta: jnp.sum(theta**2))
+    assert _checked_start(objective, [1, 2]).dtype == jnp.float64
+    assert _checked_start(objective, jnp.ones(2, jnp.float32)).dtype == jnp.float32
+    with pytest.raises(TypeError, match="real theta"):
+        _checked_start(objective, jnp.zeros(2) + 1j)

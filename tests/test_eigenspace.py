@@ -194,6 +194,8 @@ def test_bad_input_is_refused(objective, theta, fisher):
         EigenSpace(space, fisher[:3, :3], centre=theta)
     with pytest.raises(ValueError, match="finite fisher"):
         EigenSpace(space, fisher * jnp.nan, centre=theta)
+    with pytest.raises(ValueError, match="scale above zero"):
+        EigenSpace(space, fisher, centre=theta, scale=jnp.ones(space.dim).at[1].set(0.0))
 
 
 @pytest.mark.slow

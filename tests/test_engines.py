@@ -16,6 +16,8 @@ from jaxtyping import Array, Float
 
 import dluxshera as ds
 from dluxshera.inference import AbstractEngine, engine_settings
+from dluxshera.inference.fit import chosen_engine
+from dluxshera.inference.fit_record import outcome_summary
 from dluxshera.inference.stopping import MOST_RISES
 
 FREE = ("level", "rate", "slope", "factor", "silent")  # factor is degenerate with level, silent is dead
@@ -84,6 +86,14 @@ def test_an_optimum_behind_a_wall_of_nan_is_not_claimed(name, problem):
         assert found.stats["nonfinite_steps"] > 0 and found.stats["refused_steps"] >= found.stats["nonfinite_steps"]
     if found.result == "loss or gradient not finite":
         assert found.stats["first_bad"] == "rate"
+
+
+def test_a_step_limit_in_front_of_a_wall_of_nan_names_it():
+    walled = ds.LossObjective(lambda theta: jnp.where(theta[1] < 0, jnp.nan, jnp.sum(theta)), labels=("free", "walled"))
+    found = ds.fit(walled, jnp.array([1.0, 0.05]), ds.sgd(0.1, max_steps=1))
+    assert found.result == "step limit reached" and found.stats["nonfinite_steps"] == 1
+    assert found.stats["first_bad"] == "walled"
+    assert outcome_summary(found)["message"] == ("step limit reached; the last try was not finite, first by walled")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -298,6 +308,12 @@ def test_a_refused_step_of_an_optimiser_is_shortened_until_it_is_finite():
 def test_engines_that_need_information_say_so(name):
     with pytest.raises(ValueError, match=r"expected information.*LossObjective"):
         ds.fit(quadratic, jnp.zeros(2), engine=ENGINES[name])
+
+
+@pytest.mark.parametrize("engine", [ds.BFGS, "bfgs"])
+def test_what_is_no_engine_is_refused(engine):
+    with pytest.raises(TypeError, match=r"Expected an engine, such as LevenbergMarquardt\(\)"):
+        chosen_engine(ds.LossObjective(quadratic), engine)
 
 
 @pytest.mark.parametrize(

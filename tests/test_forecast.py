@@ -122,6 +122,17 @@ def test_bias_of_what_is_not_determined_is_unknown(model):
     space = ds.ThetaSpace(model, ["x", "log_flux", "throughput"])
     found = ds.bias_forecast(model, space, ds.set_values(model, {"separation": 4.01}))
     assert np.isfinite(found.of("x")) and np.isnan(found.of("throughput"))
+    with pytest.warns(ds.IdentifiabilityWarning):
+        checked = ds.bias_forecast(model, space, ds.set_values(model, {"separation": 4.01}), refit=True)
+    np.testing.assert_array_equal(np.isnan(checked.refit), np.isnan(found.linear))
+
+
+@pytest.mark.parametrize("exposures", [0, -1, np.nan])
+def test_a_bias_needs_light(exposures, model, space):
+    with pytest.raises(ValueError, match="exposures above zero"):
+        ds.bias_forecast(model, space, model, exposures)
+    with pytest.raises(ValueError, match="exposures above zero"):
+        ds.sensitivities(model, space, {}, exposures)
 
 
 def test_sensitivities_are_the_slope_of_the_bias(model):
@@ -152,6 +163,9 @@ def test_a_sweep_follows_the_parabola_at_the_optimum(model, space):
         ds.sweep(objective, theta, "shape", [0.1])
     with pytest.raises(ds.ParameterError, match="separation: Expected a value strictly between"):
         ds.sweep(objective, theta, "separation", [-1.0])
+    for values in ([], 1.0):
+        with pytest.raises(ValueError, match="one at least"):
+            ds.sweep(objective, theta, "x", values)
 
 
 @pytest.mark.parametrize("name", ["shera_flight", "shera_flight_two_plane", "shera_flight_four_plane"])

@@ -362,3 +362,9 @@ def test_bad_starts_are_refused(stack, start):
     for theta, own in ((start[:2], None), (start, jnp.zeros((2, 2))), (start.at[0].set(jnp.nan), None)):
         with pytest.raises(ValueError, match="Expected"):
             ds.fit_frames(stack, theta, own)
+
+
+@pytest.mark.parametrize("wrong", [{"max_steps": 0}, {"tolerance": -1.0}, {"damping": 0.0}])
+def test_impossible_settings_are_refused(stack, start, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        ds.fit_frames(stack, start, **wrong)

@@ -140,6 +140,10 @@ def test_a_state_of_another_objective_or_place_is_refused(problem, start):
         ds.fit(problem, start, ENGINES["gd"], state=state)
     with pytest.raises(ValueError, match="another engine"):
         ds.fit(problem, start, ENGINES["bfgs"], warm=state)
+    with pytest.raises(ValueError, match="another engine"):
+        ds.fit(problem, state.theta, ENGINES["bfgs"], state=state)
+    with pytest.raises(ValueError, match="4 elements.*or size"):
+        ds.fit(lambda theta: jnp.sum(theta**2), jnp.ones(4), ENGINES["gd"], warm=state)
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -166,6 +166,9 @@ def test_bad_input_is_refused(objective, solution):
         sample(objective, solution.theta, method="gibbs")
     with pytest.raises(ValueError, match="draws of 8 or more"):
         sample(objective, solution.theta, draws=1)
+    for wrong in ({"dispersion": -1.0}, {"target_acceptance": 1.5}, {"most_leapfrogs": 0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            sample(objective, solution.theta, **wrong)
     space = ds.ThetaSpace(model, ["throughput", "log_flux", "silent"])
     problem = ds.Objective(model, space, poisson(model))
     for draw in (sample, laplace_samples):

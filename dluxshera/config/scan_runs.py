@@ -49,31 +49,51 @@ def save_reconstruction(
     The object has far too many elements to keep at every step: the trace's θ is empty, and what was found is in
     `reconstruction.npz`.
     """
-    loss = np.asarray(found.history["loss"], float)
-    settings = {key: value for key, value in found.facts.items()}
     return artifacts.save_run(
         run_dir,
-        {"loss": loss, "theta": np.zeros((len(loss), 0))},
-        {
-            "theta": {"dim": 0, "theta_space": "primitive", "index_map": build_index_map([]).to_dict()},
-            "objective": {"likelihood": settings["likelihood"], "data": fingerprint(data)},
-            "optimizer": {"name": "reconstruct", "num_steps": len(loss) - 1, **settings},
-            "scan": {"source": data.source, "interpolation": data.interpolation}
-            | {name: getattr(data, name) for name in SCAN_NUMBERS},
-        },
-        {
-            "status": "interrupted" if interrupted else "ok",
-            "message": "interrupted" if interrupted else "time or epochs used up",
-            "converged": False,
-            "deviance": found.deviance,
-            "held_out_deviance": found.held_out_deviance,
-            "fitted_deviance": settings["fitted_deviance"],
-            "optimisation_s": float(found.history["seconds"][-1]),
-        },
-        observation={name: getattr(data, name) for name in SCAN_ARRAYS},
+        scan_trace(found.history),
+        scan_meta(data, {**found.facts, "num_steps": len(found.history["loss"]) - 1}),
+        found_summary(found, interrupted),
+        observation=observation_arrays(data),
         extra={"reconstruction": found.arrays()},
         overwrite=overwrite,
     )
+
+
+def scan_trace(history: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The trace of a reconstruction: its loss, and a θ without elements."""
+    loss = np.asarray(history["loss"], float)
+    return {"loss": loss, "theta": np.zeros((len(loss), 0))}
+
+
+def scan_meta(data: ScanData, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What `meta.json` says of a reconstruction."""
+    numbers = {name: getattr(data, name) for name in SCAN_NUMBERS}
+    return {
+        "theta": {"dim": 0, "theta_space": "primitive", "index_map": build_index_map([]).to_dict()},
+        "objective": {"likelihood": settings["likelihood"], "data": fingerprint(data)},
+        "optimizer": {"name": "reconstruct", **settings},
+        "scan": {"source": data.source, "interpolation": data.interpolation, **numbers},
+    }
+
+
+def observation_arrays(data: ScanData) -> dict[str, Any]:
+    """The arrays of `observation.npz`; None where a scan has none."""
+    return {name: getattr(data, name) for name in SCAN_ARRAYS}
+
+
+def found_summary(found: Reconstruction, interrupted: bool, converged: bool = False) -> dict[str, Any]:
+    """What `summary.json` says of a reconstruction that has ended."""
+    ended = "converged" if converged else "time or epochs used up"
+    return {
+        "status": "interrupted" if interrupted else "ok",
+        "message": "interrupted" if interrupted else ended,
+        "converged": converged and not interrupted,
+        "deviance": found.deviance,
+        "held_out_deviance": found.held_out_deviance,
+        "fitted_deviance": found.facts["fitted_deviance"],
+        "optimisation_s": float(found.history["seconds"][-1]),
+    }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,8 +111,20 @@ class ScanRun:
     summary: dict[str, Any]
 
     def reconstruction(self) -> Reconstruction:
-        """What was found."""
-        return Reconstruction.read(self.path / "reconstruction.npz")
+        """What was found.
+
+        Raises
+        ------
+        SchemaError
+            If the reconstruction has not ended.
+        """
+        if "reconstruction" not in artifacts.extra_names(self.path):
+            raise artifacts.SchemaError(
+                f"{self.path}: expected a reconstruction that has ended, got one that is under way or was killed. "
+                f"Go on with it: dluxshera resume {self.path}"
+            )
+        arrays = artifacts.load_arrays(self.path, "reconstruction")
+        return Reconstruction.from_arrays(arrays, str(self.path / "reconstruction.npz"))
 
     def data(self) -> ScanData:
         """The scan, as it was reconstructed."""
@@ -119,7 +151,7 @@ def is_scan_run(run_dir: str | Path) -> bool:
 
 
 def open_scan_run(run_dir: str | Path) -> ScanRun:
-    """Open a run directory that `save_reconstruction` wrote.
+    """Open a run directory that `reconstruct_to_run` or `save_reconstruction` wrote.
 
     Raises
     ------

@@ -30,7 +30,7 @@ class BiasForecast:
     sigma : array (D,)
         One-sigma bound beside which to read it, in `units`.
     refit : array (D,), optional
-        Of a fit of the noiseless data, where one was asked for.
+        Of a fit of the noiseless data, where one was asked for; NaN where `linear` is.
     """
 
     labels: tuple[str, ...]
@@ -82,6 +82,11 @@ def bias_forecast(
     BiasForecast
         Estimate minus `model`'s value.
 
+    Raises
+    ------
+    ValueError
+        If `exposures` is not above zero.
+
     Notes
     -----
     First order in the difference dm of the two expected images, with W the inverse of the model's variance
@@ -95,6 +100,7 @@ def bias_forecast(
     if refit:
         solution = fit(objective, theta, engine)
         found = np.asarray(space.physical(solution.theta) - space.physical(theta))
+        found = np.where(np.isfinite(move), found, np.nan)  # else where a fit happens to hold it
     sigma = slope * np.sqrt(np.diagonal(np.asarray(spread)))
     return BiasForecast(space.labels, space.units, slope * np.asarray(move), sigma, found)
 
@@ -166,6 +172,11 @@ def sensitivities(
         Each gives the model changed by an amount; differentiated at zero.
     exposures : float
         Only matters where the space has priors.
+
+    Raises
+    ------
+    ValueError
+        If `exposures` is not above zero.
     """
     objective = expected_objective(model, space, None, exposures)
     theta = space.pack(model)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ..params import AbstractSpace, IndexMap, ParameterError, ThetaSpace
+from ..params.checks import is_traced
 from ..params.index_map import build_index_map
 from .eigenmodes import Truncation, canonical_signs, count_kept, finite_array, prior_scale
 from .fisher import RANK_TOLERANCE, fisher_information
@@ -59,7 +60,7 @@ class EigenSpace(AbstractSpace):
     Raises
     ------
     ValueError
-        If an array has another shape or is not finite, or the truncation is none of these.
+        If an array has another shape or is not finite, the scale is not above zero, or the truncation is none of these.
     """
 
     space: ThetaSpace
@@ -85,6 +86,8 @@ class EigenSpace(AbstractSpace):
         fisher = finite_array("fisher", fisher, (space.dim, space.dim))
         scale = prior_scale(space, fisher, self.centre) if scale is None else scale
         self.scale = finite_array("scale", scale, (space.dim,))
+        if not is_traced(self.scale) and not (self.scale > 0).all():
+            raise ValueError(f"Expected a scale above zero, got {self.scale}.")
         values, vectors = jnp.linalg.eigh(self.scale[:, None] * fisher * self.scale)
         values, vectors = jnp.maximum(values[::-1], 0.0), vectors[:, ::-1]
         kept = count_kept(values, truncate)

@@ -17,7 +17,7 @@ from .engines import RESULTS, AbstractEngine, EngineState, FitResult
 from .fisher import Identifiability, covariance, fisher_information, identifiability, prior_information
 from .levenberg_marquardt import LevenbergMarquardt
 from .loop import Course, Rows, begin, row_of, run_chunk
-from .loss_objective import LossObjective, as_objective
+from .loss_objective import LossObjective, as_objective, check_loss
 from .nonfinite import first_bad
 from .progress import FitProgress, trace_of
 from .quasi_newton import LBFGS
@@ -101,9 +101,7 @@ def fit(
         Before the first step, naming dead parameters and degenerate combinations, which are held.
     """
     objective = as_objective(objective)
-    engine = default_engine(objective) if engine is None else engine
-    if engine.needs_information:
-        check_informed(objective, type(engine).__name__)
+    engine = chosen_engine(objective, engine)
     rules, started = stopping or StoppingRules(), time.perf_counter()
     first = _first_state(objective, engine, _checked_start(objective, theta), state, warm)
     run = _Run(engine, objective, rules, record_theta, chunk)
@@ -124,9 +122,30 @@ def default_engine(objective: Any) -> AbstractEngine:
     return LevenbergMarquardt() if is_informed(objective) else LBFGS()
 
 
+def chosen_engine(objective: Any, engine: Any) -> AbstractEngine:
+    """The engine, or the default one.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    ValueError
+        If it needs information that the objective does not have.
+    """
+    engine = default_engine(objective) if engine is None else engine
+    if not isinstance(engine, AbstractEngine):
+        raise TypeError(f"Expected an engine, such as LevenbergMarquardt(), got {engine!r:.80}.")
+    if engine.needs_information:
+        check_informed(objective, type(engine).__name__)
+    return engine
+
+
 def _checked_start(objective: Any, theta: Any) -> Float[Array, " D"]:
     theta = jnp.asarray(theta)
-    theta = jnp.asarray(theta, float if is_informed(objective) else jnp.promote_types(theta.dtype, jnp.float32))
+    if jnp.iscomplexobj(theta):
+        raise TypeError("Expected a real theta, got complex numbers. Give real and imaginary parts as elements.")
+    keeps = jnp.issubdtype(theta.dtype, jnp.floating) and not is_informed(objective)
+    theta = jnp.asarray(theta, jnp.promote_types(theta.dtype, jnp.float32) if keeps else float)
     wanted = (objective.space.dim,) if is_informed(objective) else theta.reshape(-1).shape
     if theta.shape != wanted:
         raise ValueError(f"Expected theta of shape {wanted}, got {theta.shape}. Use space.pack(model).")
@@ -139,6 +158,7 @@ def _checked_start(objective: Any, theta: Any) -> Float[Array, " D"]:
             PrecisionWarning,
             stacklevel=3,
         )
+    check_loss(objective, theta)
     return theta
 
 
@@ -149,14 +169,22 @@ def _loss(objective: Any, theta: Float[Array, " D"]) -> Float[Array, ""]:
 
 def _first_state(objective, engine, theta, state, warm) -> EngineState:
     """The state that a fit begins with: blank, with what another fit learned, or a saved one."""
-    if state is not None:
-        return _checked_state(objective, engine, theta, state)
     blank = engine.init(theta)
+    if state is not None:
+        _check_memory("state", state, blank, engine)
+        return _checked_state(objective, engine, theta, state)
     if warm is None:
         return blank
-    if jax.tree.structure(warm.memory) != jax.tree.structure(blank.memory):
-        raise ValueError(f"Expected warm to be a state of {type(engine).__name__}, got that of another engine.")
+    _check_memory("warm", warm, blank, engine)
     return eqx.tree_at(lambda s: s.memory, blank, warm.memory)
+
+
+def _check_memory(name: str, given: EngineState, blank: EngineState, engine: AbstractEngine) -> None:
+    """Raise ValueError unless an engine's memory is like that of a blank state."""
+    outline = lambda s: (jax.tree.structure(s.memory), [jnp.shape(leaf) for leaf in jax.tree.leaves(s.memory)])  # noqa: E731
+    if outline(given) != outline(blank):
+        wanted = f"{type(engine).__name__} for {blank.theta.size} elements"
+        raise ValueError(f"Expected {name} to be a state of {wanted}, got that of another engine or size.")
 
 
 def _checked_state(
@@ -255,6 +283,12 @@ def _curvature(objective: Any, state: EngineState) -> tuple[Float[Array, "D D"],
     return information, information + prior_information(objective, state.theta)
 
 
+def _first_bad(objective: Any, state: EngineState, result: FitResult) -> str | None:
+    """What made the last try not finite, whether the fit ended by it or by a limit in front of it."""
+    wrong = result == FitResult.NOT_FINITE or not (bool(state.finite) or result == FitResult.INTERRUPTED)
+    return first_bad(objective, state) if wrong else None
+
+
 def _solution(engine, objective, course, rows, result, report, seconds) -> Solution:
     best, tally = course.best, course.state.tally
     stats = {
@@ -264,7 +298,7 @@ def _solution(engine, objective, course, rows, result, report, seconds) -> Solut
         "best_step": int(best.step),
         "refused_steps": int(tally.refused),
         "nonfinite_steps": int(tally.nonfinite),
-        "first_bad": first_bad(objective, course.state) if result == FitResult.NOT_FINITE else None,
+        "first_bad": _first_bad(objective, course.state, result),
     }
     known = {"model": None, "information": None, "covariance": None}
     if is_informed(objective):

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from .abstract_objective import check_informed
 from .engines import RESULTS, AbstractEngine
 from .fisher import Identifiability, identifiability
-from .fit import ROW_NUMBERS, Solution, _curvature, _solution, default_engine
+from .fit import ROW_NUMBERS, Solution, _curvature, _solution, chosen_engine
 from .fit_many import _checked_starts, _stack
 from .loop import Course, Rows, begin, is_running, run_chunk
 from .loss_objective import as_objective
@@ -64,7 +64,7 @@ def fit_batch(
     check_informed(objectives[0], "fit_batch")
     devices = jax.local_devices() if devices is None else list(devices)
     thetas = _checked_starts(thetas, len(objectives))
-    engine = default_engine(objectives[0]) if engine is None else engine
+    engine = chosen_engine(objectives[0], engine)
     batch = _padded(objectives, thetas, max(size or 0, len(objectives)), devices)
     courses, rows = _to_the_end(engine, stopping or StoppingRules(), *batch)
     seconds = (time.perf_counter() - started) / len(objectives)

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from .abstract_objective import check_informed, is_informed
+from .abstract_objective import is_informed
 from .engines import AbstractEngine, FitResult
 from .fisher import covariance
-from .fit import default_engine
+from .fit import chosen_engine
 from .loop import Course, begin, run_to_the_end
-from .loss_objective import as_objective
+from .loss_objective import as_objective, check_loss
 from .many_solutions import ManySolutions
 from .stopping import StoppingRules, code_of
 
@@ -71,9 +71,8 @@ def fit_many(
     shared, stacked, count = _members(objective, images, where)
     thetas = _checked_starts(thetas, count)
     member = eqx.combine(shared, _member(stacked, 0))
-    engine = default_engine(member) if engine is None else engine
-    if engine.needs_information:
-        check_informed(member, type(engine).__name__)
+    engine = chosen_engine(member, engine)
+    check_loss(member, thetas[0])
     rules, started = stopping or StoppingRules(), time.perf_counter()
     size = min(len(thetas), _batch_size(member, thetas.shape[1]) if batch_size is None else batch_size)
     if size < 1:

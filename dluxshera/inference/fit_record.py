@@ -75,12 +75,12 @@ def states_from(
 def outcome_summary(solution: Solution) -> dict[str, Any]:
     """What `summary.json` says of any fit that has ended."""
     stats, result = solution.stats, solution.result
-    bad = stats["first_bad"]
+    bad, where = stats["first_bad"], "" if result.is_failure else "; the last try was not finite"
     return {
         "num_steps_completed": int(solution.state.step),
         "status": status_of(result),
         "result": str(result),
-        "message": str(result) if bad is None else f"{result}, first by {bad}",
+        "message": str(result) if bad is None else f"{result}{where}, first by {bad}",
         "nonfinite_steps": stats["nonfinite_steps"],
         "converged": solution.converged,
         "runtime_total_s": stats["seconds"],

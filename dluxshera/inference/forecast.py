@@ -29,7 +29,7 @@ class Expected(NamedTuple):
 
 def expected_objective(model: Any, space: AbstractSpace, data: Any = None, exposures: float | int = 1) -> Objective:
     """Objective whose data are, without noise, what `data` (a model; by default `model` itself) makes."""
-    image = exposures * (model if data is None else data).model()
+    image = _positive(exposures) * (model if data is None else data).model()
     seen = Expected(image, None, jnp.ones(image.shape, bool), jnp.asarray(exposures, float))
     return Objective(model, space, seen, "poisson")
 

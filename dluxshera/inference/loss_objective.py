@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .abstract_objective import AbstractObjective
@@ -57,6 +59,26 @@ def as_objective(objective: Any) -> Any:
     if isinstance(objective, AbstractObjective) or callable(getattr(objective, "loss", None)):
         return objective
     return LossObjective(objective)
+
+
+def check_loss(objective: Any, theta: Float[Array, " D"]) -> None:
+    """Raise TypeError unless a function of θ gives one real number, with `has_aux` beside something else.
+
+    Other objectives are believed.
+    """
+    if not isinstance(objective, LossObjective):
+        return
+    found = jax.eval_shape(objective.function, theta)
+    pair = isinstance(found, tuple) and len(found) == 2
+    if pair and not objective.has_aux:
+        raise TypeError("Expected one number of loss(theta), got two things. Give LossObjective(loss, has_aux=True).")
+    if objective.has_aux and not pair:
+        raise TypeError("Expected loss(theta) to give (loss, aux), as has_aux says, got one thing.")
+    value = found[0] if pair else found
+    shape, kind = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape != () or not jnp.issubdtype(kind, jnp.floating):
+        got = type(value).__name__ if shape is None else f"{kind} of shape {shape}"
+        raise TypeError(f"Expected one real number of loss(theta), got {got}. Sum over what it gives.")
 
 
 def label_of(objective: Any, index: int) -> str:

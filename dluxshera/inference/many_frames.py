@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from .arrowhead import Arrowhead, covariance_of_shared, own_variance, reduce_arrowhead
-from .engines import MOST_REJECTIONS, FitResult
+from .engines import MOST_REJECTIONS, FitResult, check_max_steps, check_positive
 from .fit import IdentifiabilityWarning
 from .frame_stack import FrameStack
 from .frame_steps import FrameState, next_state, start_state
@@ -110,13 +110,16 @@ def fit_frames(
     Raises
     ------
     ValueError
-        If a start has another shape, or is not finite.
+        If a start has another shape, or is not finite, or a setting is not above zero.
 
     Warns
     -----
     IdentifiabilityWarning
         Before the first step, naming what the frames do not determine; it is held along that.
     """
+    check_max_steps(max_steps)
+    for name, number in (("tolerance", tolerance), ("damping", damping)):
+        check_positive(name, jnp.asarray(number, float))
     started = time.perf_counter()
     state = next_state(stack, start_state(stack, theta, own, damping))
     if np.isfinite(state.loss) and (missing := _undetermined(stack, state)):

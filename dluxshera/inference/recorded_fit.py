@@ -19,6 +19,7 @@ from .loss_objective import as_objective
 from .progress import FitProgress
 from .run_lock import RunLock
 from .run_writer import COMMIT_SECONDS, RunWriter
+from .run_writer import CommitWarning as CommitWarning
 from .solution import Solution
 from .step_records import StepRecords
 from .stopping import StoppingRules
@@ -29,10 +30,6 @@ RECORD_EVERY = 10
 
 class DamagedRunWarning(UserWarning):
     """A run goes on from an earlier generation, because the newest one is damaged."""
-
-
-class CommitWarning(UserWarning):
-    """How far a fit has come could not be written; what was committed before is kept."""
 
 
 class Rebuilt(NamedTuple):
@@ -150,7 +147,7 @@ def resumed_fit(
         If it goes on from an earlier generation.
     """
     with RunLock(run_dir):
-        folder = _newest(Path(run_dir))
+        folder = newest_with_warning(Path(run_dir))
         meta, summary = artifacts.load_meta(folder), artifacts.load_summary(folder)
         _refuse_ended(Path(run_dir), summary)
         own = rebuild(folder)
@@ -202,16 +199,8 @@ class _Recording:
         if not is_known:
             self.records.note(progress.state)
         if self.writer.is_due():
-            self._commit_under_way()
-
-    def _commit_under_way(self) -> None:
-        """A disk that is full for a while ends no fit that has begun."""
-        try:
-            self._commit_progress({"status": "running", "message": "under way"})
-        except OSError as error:
-            if not self.writer.has_begun:
-                raise
-            warnings.warn(f"{error} The fit goes on.", CommitWarning, stacklevel=2)
+            with self.writer.under_way():
+                self._commit_progress({"status": "running", "message": "under way"})
 
     def _fail(self, error: Exception) -> None:
         """Keep how far an error let the fit come, if it had begun."""
@@ -256,7 +245,8 @@ class _Recording:
         return {name: np.asarray(array) for name, array in fields.items() if array is not None}
 
 
-def _newest(run_dir: Path) -> Path:
+def newest_with_warning(run_dir: Path) -> Path:
+    """Folder of the newest valid generation, with a `DamagedRunWarning` where that is an earlier one."""
     folder = artifacts.newest_valid(run_dir)
     if folder != run_dir:
         damage = artifacts.verify(run_dir)[0]

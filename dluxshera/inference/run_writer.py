@@ -1,7 +1,9 @@
 """Commits of one run while it is under way: its beginning, how far it has come, its end."""
 
+import contextlib
 import time
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,10 @@ from dluxshera.inference.run_artifacts import check_target, commit_run
 
 COMMIT_SECONDS = 10.0  # between two commits of a run under way, at least
 MOST_SHARE = 0.02  # of the time, for commits
+
+
+class CommitWarning(UserWarning):
+    """How far a fit has come could not be written; what was committed before is kept."""
 
 
 class RunWriter:
@@ -58,6 +64,16 @@ class RunWriter:
     def is_due(self) -> bool:
         """Whether it is time for another commit."""
         return not self.has_begun or time.monotonic() >= self._due
+
+    @contextlib.contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Around a commit on the way: a disk that is full for a while ends no run that has begun."""
+        try:
+            yield
+        except OSError as error:
+            if not self.has_begun:
+                raise
+            warnings.warn(f"{error} The fit goes on.", CommitWarning, stacklevel=4)
 
     def commit(self, trace: Any, summary: Mapping, diag_steps: Iterable[Mapping] | None = None, **parts: Any) -> None:
         """Commit a generation: what the run is now; arguments as of `save_run`."""

@@ -94,7 +94,8 @@ def sample(
     Raises
     ------
     ValueError
-        For an unknown method, or if a combination of parameters is not determined by data and priors.
+        For an unknown method or impossible numbers, or if a combination of parameters is not determined by data and
+        priors.
     ImportError
         If blackjax is not installed.
 
@@ -104,6 +105,7 @@ def sample(
         If trajectories diverged, or R-hat of a parameter is not below 1.01.
     """
     _check_settings(method, chains, draws, warmup)
+    _check_tuning(dispersion, target_acceptance, most_leapfrogs)
     import_blackjax()
     started = time.perf_counter()
     root = covariance_root(objective, theta)
@@ -189,6 +191,15 @@ def _check_settings(method: str, chains: int, draws: int, warmup: int) -> None:
     for name, value, least in (("chains", chains, 1), ("draws", draws, 8), ("warmup", warmup, 20)):
         if value < least:
             raise ValueError(f"Expected {name} of {least} or more, got {value}.")
+
+
+def _check_tuning(dispersion: float | int, target: float, most_leapfrogs: int) -> None:
+    if not 0 <= dispersion < np.inf:
+        raise ValueError(f"Expected dispersion of zero or more, got {dispersion}.")
+    if not 0 < target < 1:
+        raise ValueError(f"Expected target_acceptance between 0 and 1, got {target}.")
+    if most_leapfrogs < 1:
+        raise ValueError(f"Expected most_leapfrogs of 1 or more, got {most_leapfrogs}.")
 
 
 def warn_of_trouble(samples: Samples) -> None:

@@ -34,7 +34,7 @@ class Solution(eqx.Module):
     result : FitResult
     stats : dict
         `steps` (of this call), `seconds`, `loss` and `best_step` of the best θ, `refused_steps`, `nonfinite_steps` and
-        `first_bad` (the parameter that made a loss not finite, where that ended the fit), both since the start.
+        `first_bad` (the parameter that made the loss of the last try not finite), counted since the start.
         With an informed objective also `chi_square`, `degrees_of_freedom`, `reduced_chi_square`, `at_bounds`.
     objective : AbstractObjective
     state, best_state : EngineState

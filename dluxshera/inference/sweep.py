@@ -48,13 +48,17 @@ def sweep(objective: Objective, theta: Float[Array, " D"], label: str, values: A
     Raises
     ------
     ParameterError
-        If the label names none or several elements of θ, or a value lies on or outside a bound.
+        If the label names no element of θ, or a value lies on or outside a bound.
+    ValueError
+        If it names several elements, or there are no values.
     """
     space = objective.space
     chosen = space.slice(label)
     if chosen.stop - chosen.start != 1:
         raise ValueError(f"Expected the label of one element, got {label!r}. Name one of {space.labels[chosen]}.")
     i, values = chosen.start, jnp.asarray(values, float)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"Expected values of shape (k,), one at least, got {values.shape}.")
     here = space.physical(theta)
     thetas = jnp.stack([space.from_physical(here.at[i].set(value)) for value in values])
     losses = _losses(objective, thetas)

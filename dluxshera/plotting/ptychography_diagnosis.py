@@ -35,7 +35,7 @@ def plot_groups(positions: ArrayLike, nn_indices: ArrayLike, coords_relative: Ar
     scan.set(xlabel="x (pixels)", ylabel="y (pixels)", title=f"{len(indices)} groups of {indices.shape[1]}")
     scan.set_aspect("equal", adjustable="datalim")
     scan.invert_yaxis()
-    scan.legend(loc="upper right", frameon=True, markerscale=3)
+    scan.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, markerscale=3)
     distance = np.hypot(*np.moveaxis(np.asarray(coords_relative, float), -1, 0)).ravel()
     offsets.hist(distance, bins=40, color=COLORS[0], alpha=0.7)
     offsets.set(xlabel="distance from the group's centre (pixels)", ylabel="members")
@@ -95,7 +95,7 @@ def plot_canvas(
     note = f", nominal {nominal} dashed" if nominal is not None else ""
     ax.set(xlabel="x (pixels)", ylabel="y (pixels)", title=f"canvas {image.shape[0]} x {image.shape[1]}{note}")
     ax.spines[:].set_visible(True)
-    ax.figure.colorbar(drawn, ax=ax, label="mean illumination")
+    ax.figure.colorbar(drawn, ax=ax, label="mean illumination (photons per pixel)")
     return ax.figure
 
 

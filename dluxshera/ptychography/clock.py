@@ -40,6 +40,7 @@ class Clock:
         self.history = {name: [] for name in COLUMNS}
         self.stopped, self.compiling, self.spent = False, 0.0, 0.0
         self._stage, self._step, self._first, self._mark = 0, 0, True, 0.0
+        self._cold = resume is not None  # then the first epoch compiles, for the start has been evaluated before
         if resume is not None:
             self.lengths = list(resume.lengths)
             self.history = {name: list(values) for name, values in resume.history.items()}
@@ -55,17 +56,27 @@ class Clock:
 
     def note(self, state: EngineState) -> None:
         """Take down what a state tells; the first of a stage is that before its epochs."""
-        now = time.perf_counter()
         self._step = int(state.step)
-        if self._first:
-            self.compiling += now - self._mark
-        else:
-            self.spent += now - self._mark
+        self._count(time.perf_counter() - self._mark)
         if not self._first or not self.history["loss"]:
             row = (self.spent, float(state.loss), _deviance(state), self._stage)
             for name, value in zip(COLUMNS, row, strict=True):
                 self.history[name].append(value)
-        self._first, self._mark = False, time.perf_counter()
+        self._first = False
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Leave out the time since the last state was noted."""
+        self._mark = time.perf_counter()
+
+    def _count(self, elapsed: float) -> None:
+        counted = 0.0 if self._first else min(elapsed, self._epoch_seconds()) if self._cold else elapsed
+        self._cold = self._cold and self._first
+        self.spent, self.compiling = self.spent + counted, self.compiling + elapsed - counted
+
+    def has_just_begun(self) -> bool:
+        """Whether nothing but the start has been noted."""
+        return len(self.history["loss"]) == 1
 
     def is_over(self, asked: bool) -> bool:
         """Whether a stage has to end now."""

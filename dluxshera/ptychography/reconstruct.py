@@ -118,11 +118,12 @@ def reconstruct(
     stopping : StoppingRules, optional
         End the second and third stage early; their loss is per pixel, and between 0.3 and 10.
     on_epoch : callable
-        Called with a `Progress` after every epoch.
+        Called with a `Progress` at the start and after every epoch; what it takes is no time of optimisation.
     should_stop : callable
         Asked after every epoch; true ends the optimisation with what was found.
     resume : Progress, optional
-        Go on from there, with the same arguments.
+        Go on from there, with the same arguments. With another number of epochs the stages that have begun stay as
+        long as they were, those to come have their share, and the last one has the rest.
 
     Returns
     -------
@@ -141,7 +142,10 @@ def reconstruct(
     penalties = _centre_held(regularisers, model, refine, data.photons)
     objective = ScanObjective(model, data.counts, ("object", *refine), likelihood, used, penalties)
     pace = UNKNOWN_PROBE if "probe" in refine else KNOWN_PROBE
-    clock = Clock(seconds, _lengths(EPOCHS if epochs is None else epochs, pace), resume)
+    lengths = _lengths(EPOCHS if epochs is None else epochs, pace)
+    if resume is not None and epochs is not None:
+        resume = resume._replace(lengths=_other_lengths(resume, lengths))
+    clock = Clock(seconds, lengths, resume)
     run = _Run(objective, likelihood, pace, clock, seed, batch, stopping)
     theta = run(on_epoch, should_stop, resume)
     found = objective.at(theta)
@@ -178,8 +182,9 @@ class _Run(NamedTuple):
 
         def note(state):
             clock.note(state)
-            if state.step > 0:
+            if state.step > 0 or clock.has_just_begun():
                 on_epoch(Progress(stage, np.asarray(theta), state, *clock.record()))
+                clock.go_on()
 
         first = jnp.zeros_like(theta) if stage == 2 else theta
         solution = fit(
@@ -214,6 +219,19 @@ def _lengths(epochs: int, pace: Pace) -> tuple[int, int, int]:
     return first, max(0, epochs - first - last), last
 
 
+def _other_lengths(progress: Progress, lengths: tuple[int, int, int]) -> list[int]:
+    """Epochs of the stages of a reconstruction under way, for another number of them, no less than it has done."""
+    stages = progress.history["stage"][1:]
+    epochs = max(sum(lengths), len(stages))
+    if -1 not in progress.lengths and sum(progress.lengths) == epochs:
+        return progress.lengths
+    over = [stages.count(stage) for stage in range(progress.stage)]
+    first, second = [*over, progress.lengths[progress.stage], *lengths[progress.stage + 1 :]][:2]
+    first = min(first, epochs)
+    second = min(second, epochs - first)
+    return [first, second, epochs - first - second]
+
+
 def _start(data, modes, refine, start, from_object) -> tuple[Ptychography, np.ndarray]:
     """The model to begin with, and the origin of its canvas."""
     if start is not None:
@@ -239,6 +257,10 @@ def _pixels(data: ScanData, hold_out: float, seed: int) -> tuple[np.ndarray | No
         return data.mask, None
     there = np.ones(data.counts.shape, bool) if data.mask is None else np.broadcast_to(data.mask, data.counts.shape)
     held = (np.random.default_rng([seed, 5]).random(data.counts.shape, np.float32) < hold_out) & there
+    if not held.any():
+        raise ScanError(
+            f"Expected hold_out to hold out a pixel, got {hold_out:g} of {there.sum()}. Take more, or none."
+        )
     return there & ~held, held
 
 

@@ -103,8 +103,20 @@ class Reconstruction:
         ScanError
             Naming the file and the key, if it cannot be read or does not fit together.
         """
-        stored = _stored(Path(path))
-        meta = _meta(stored, path)
+        return Reconstruction.from_arrays(_stored(Path(path)), str(path))
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, np.ndarray], where: str) -> "Reconstruction":
+        """Give back what `arrays` took apart; `where` is what error messages call it.
+
+        Raises
+        ------
+        ScanError
+            Naming `where` and the key, if the arrays do not fit together.
+        """
+        stored = {"background": np.zeros(()), **arrays}
+        _check_shapes(stored, where)
+        meta = _meta(stored, where)
         history = {k.removeprefix(HISTORY): v for k, v in stored.items() if k.startswith(HISTORY)}
         origin = np.asarray(stored.get("origin", np.zeros(2, int)))
         arrays = {name: stored[name] for name in ARRAYS}
@@ -115,15 +127,12 @@ def _stored(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ScanError(f"{path}: Expected a reconstruction file, got none there.")
     try:
-        stored = decode_npz(path.read_bytes(), str(path))
+        return decode_npz(path.read_bytes(), str(path))
     except (CorruptArtifact, OSError) as error:
         raise ScanError(f"{path}: Expected a reconstruction file (NPZ), got: {error}") from error
-    stored.setdefault("background", np.zeros(()))
-    _check_shapes(stored, path)
-    return stored
 
 
-def _check_shapes(stored: Mapping[str, np.ndarray], path: Path) -> None:
+def _check_shapes(stored: Mapping[str, np.ndarray], path: str) -> None:
     missing = [name for name in ARRAYS if name not in stored]
     if missing:
         raise ScanError(f"{path}: Expected the keys {', '.join(ARRAYS)}, got no {', '.join(missing)}.")

@@ -8,10 +8,10 @@ import numpy as np
 
 from .bad_pixels import BadPixels, find_bad_pixels
 from .data import ScanData, blocks, select_fields
+from .data_checks import checked_counts, checked_mask
 from .data_hdf5 import read_hdf5, write_hdf5
 from .data_npz import read_npz, write_npz
 from .scan_errors import ScanError
-from .stored_patterns import StoredPatterns
 from .whole_file import whole_file
 
 HDF5_SUFFIXES = (".cxi", ".h5", ".hdf5", ".nxs")
@@ -66,6 +66,8 @@ def read_scan(
         raise ScanError(f"{path}: Expected a file of a scan, got none. Check the path.")
     fields = read_hdf5(path, dc == "corner") if kind == "hdf5" else read_npz(path, dc == "corner", photons)
     fields["source"] = str(path)
+    if find_bad or drop_empty:
+        fields |= _checked_patterns(fields, path)
     if find_bad:
         fields["mask"] = _joined(fields.get("mask"), find_bad_pixels(fields["counts"], fields.get("mask")))
     if drop_empty:
@@ -110,19 +112,24 @@ def _kind(path: Path) -> str:
     return "npz" if suffix == ".npz" else "hdf5"
 
 
+def _checked_patterns(fields: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Counts and mask, checked before they are looked at."""
+    counts = checked_counts(fields["counts"], str(path))
+    n, npix = counts.shape[:2]
+    return {"counts": counts, "mask": checked_mask(fields.get("mask"), n, npix, str(path))}
+
+
 def _joined(mask: np.ndarray | None, bad: BadPixels) -> np.ndarray:
-    return bad.mask if mask is None else np.asarray(mask, bool) & bad.mask
+    return bad.mask if mask is None else mask & bad.mask
 
 
 def _not_empty(fields: dict[str, Any], path: Path) -> np.ndarray:
     counts, mask = fields["counts"], fields.get("mask")
-    if not isinstance(counts, StoredPatterns | np.ndarray) or counts.ndim != 3:
-        return np.arange(0)
-    used = np.True_ if mask is None else np.asarray(mask, bool)
+    used = np.True_ if mask is None else mask
     keep = [
         np.any((block > 0) & (used[rows] if used.ndim == 3 else used), axis=(1, 2)) for rows, block in blocks(counts)
     ]
-    rows = np.flatnonzero(np.concatenate(keep)) if keep else np.arange(0)
+    rows = np.flatnonzero(np.concatenate(keep))
     if not rows.size:
         raise ScanError(f"{path}: counts: Expected patterns that hold counts, got none.")
     return rows

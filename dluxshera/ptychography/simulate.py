@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .data import BLOCK_PIXELS, ScanData
+from .data_checks import checked_background
 from .independent import independent_counts
 from .objects import make_object
 from .probes import default_probe
@@ -129,6 +130,7 @@ def simulate_scan(
         raise ScanError(f"Expected photons above zero per pattern, got {photons}.")
     modes = np.asarray(probe, complex)
     modes = modes[None] if modes.ndim == 2 else modes
+    background = checked_background(background, modes.shape[-1], "simulated scan")
     object, positions = fit_object(object, positions, modes.shape[-1])
     if interpolation not in ("bilinear", "fourier"):
         raise ScanError(f'Expected interpolation "bilinear" or "fourier", got {interpolation!r}.')
@@ -136,10 +138,15 @@ def simulate_scan(
     forward = independent_counts if independent else standard
     expected = _in_blocks(forward, object, modes, positions)
     mean = expected.sum((1, 2)).mean()
-    scale = np.sqrt(photons / mean) if mean > 0 else np.inf
-    if not (np.isfinite(scale) and scale**2 * expected.max() < LARGEST_MEAN):
+    if not 0 < mean < np.inf:
         raise ScanError(f"Expected a scan that light passes, got {mean:g} on the detector before scaling.")
-    expected = scale**2 * expected + (0.0 if background is None else np.asarray(background, float))
+    scale = np.sqrt(photons / mean)
+    expected = scale**2 * expected + (0.0 if background is None else background)
+    if not expected.max() < LARGEST_MEAN:
+        raise ScanError(
+            f"Expected less than {LARGEST_MEAN:g} photons in every pixel, got {expected.max():g}. Lower photons, now "
+            f"{photons:g} per pattern, or the background."
+        )
     counts = _draw(expected, seed) if noise else expected
     _check_not_empty(counts, mask, photons)
     return ScanData(

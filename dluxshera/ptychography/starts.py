@@ -1,5 +1,7 @@
 """Where a reconstruction begins: canvas, object, modes and background from a scan."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -10,6 +12,7 @@ from .scan_errors import ScanError
 from .stitching import Canvas, canvas_of
 
 MARGIN = 4  # pixels that refined positions may leave the canvas of the given ones by
+INDEPENDENT = 1e-6  # of a further mode: what must be left of it beside the others
 WEAK = 0.02  # photons of each further mode, relative to the first
 FAINT = 1e-3  # of the mean counts: a background to begin with
 
@@ -107,36 +110,44 @@ def add_modes(probe: ArrayLike, modes: int, weak: float = WEAK) -> np.ndarray:
     ----------
     probe : complex array (M, N, N)
     modes : int
-        Wanted; fewer than there are keeps the first of them.
+        Wanted; fewer than there are keeps the brightest of them.
     weak : float
-        Photons of each added mode, relative to the first. All are scaled so that the total stays.
+        Photons of each added mode, relative to the brightest. All are scaled so that the total stays.
 
     Raises
     ------
     ScanError
-        If `modes` is not one or more.
+        If `modes` is not one or more, or more than can be made.
     """
     if isinstance(modes, bool) or not isinstance(modes, int) or modes < 1:
         raise ScanError(f"Expected modes of 1 or more, got {modes!r}.")
     given = np.asarray(probe, complex)
     flat = given.reshape(len(given), -1)
-    total = np.sum(np.abs(flat) ** 2)
-    power = np.sqrt(weak * np.sum(np.abs(flat[0]) ** 2))
-    for polynomial in _polynomials(given.shape[-1], max(0, modes - len(flat))):
-        candidate = flat[0] * polynomial.ravel()
+    if modes > max(flat.shape):
+        raise ScanError(f"Expected at most {flat.shape[1]} modes of {given.shape[-1]} pixels a side, got {modes}.")
+    flat = flat[np.argsort(-np.sum(np.abs(flat) ** 2, axis=1), kind="stable")]
+    total, size = np.sum(np.abs(flat) ** 2), np.sqrt(weak) * np.linalg.norm(flat[0])
+    for candidate in _candidates(flat[0], given.shape[-1]):
+        if len(flat) >= modes:
+            break
         basis = np.linalg.qr(flat.T)[0]
-        candidate = candidate - basis @ (basis.conj().T @ candidate)
-        flat = np.vstack([flat, power * candidate / np.linalg.norm(candidate)])
+        rest = candidate - basis @ (basis.conj().T @ candidate)
+        if np.linalg.norm(rest) > INDEPENDENT * np.linalg.norm(candidate):
+            flat = np.vstack([flat, size * rest / np.linalg.norm(rest)])
+    if len(flat) < modes:
+        raise ScanError(f"Expected at most {len(flat)} modes of {given.shape[-1]} pixels a side, got {modes}.")
     flat = flat[:modes]
     flat = flat * np.sqrt(total / np.sum(np.abs(flat) ** 2))
     return flat.reshape(modes, *given.shape[1:])
 
 
-def _polynomials(npix: int, number: int) -> list[np.ndarray]:
-    """x, y, xy, x^2, y^2 and so on, over (-1, 1)."""
+def _candidates(first: np.ndarray, npix: int) -> Iterator[np.ndarray]:
+    """A mode (N^2,) times x, y, x^2, xy and so on, over (-1, 1); then those alone, for a mode of few pixels."""
     u = (np.arange(npix) - npix // 2) / (npix / 2)
-    powers = sorted(((i, j) for i in range(number + 1) for j in range(number + 1) if i + j), key=lambda p: (sum(p), p))
-    return [u[:, None] ** i * u[None, :] ** j for i, j in powers[:number]]
+    powers = sorted(((i, j) for i in range(npix) for j in range(npix) if i + j), key=lambda p: (sum(p), p))
+    for factor in (first, 1.0):
+        for i, j in powers:
+            yield factor * (u[:, None] ** i * u[None, :] ** j).ravel()
 
 
 def starting_background(data: ScanData, refined: bool) -> np.ndarray:

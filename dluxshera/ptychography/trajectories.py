@@ -8,6 +8,7 @@ from .scan_errors import ScanError
 
 GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))  # radians
 DEFAULT_MARGIN = 15.0
+MOST_POSITIONS = 10**7
 
 
 def nongrid_positions(number: int, shape: Sequence[int], seed: int, margin: float | int = DEFAULT_MARGIN) -> np.ndarray:
@@ -65,6 +66,7 @@ def raster_positions(
     if not 0 < step < np.inf:
         raise ScanError(f"Expected a step above zero, got {step:g} pixels.")
     low, high = _limits(shape, margin)
+    _check_number(np.prod((high - low) // step + 1))
     axes = [_centred_steps(a, b, step) for a, b in zip(low, high, strict=True)]
     positions = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
     moved = positions + jitter * np.random.default_rng([seed, 1]).standard_normal(positions.shape)
@@ -107,6 +109,6 @@ def _limits(shape: Sequence[int], margin: float | int) -> tuple[np.ndarray, np.n
     return np.full(2, float(margin)), high
 
 
-def _check_number(number: int) -> None:
-    if number < 1:
-        raise ScanError(f"Expected at least one position, got {number}.")
+def _check_number(number: int | float) -> None:
+    if not 1 <= number <= MOST_POSITIONS:
+        raise ScanError(f"Expected 1 to {MOST_POSITIONS} positions, got {number:g}.")

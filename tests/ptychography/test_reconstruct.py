@@ -176,6 +176,7 @@ def test_the_clock_is_kept(data):
         ({"seconds": 1.0, "epochs": 3}, "seconds or epochs"),
         ({"epochs": 0}, "above zero"),
         ({"hold_out": 1.0}, "hold_out"),
+        ({"hold_out": 1e-12}, "hold out a pixel"),
         ({"likelihood": "gaussian"}, "poisson"),
     ],
 )
@@ -208,6 +209,18 @@ def test_added_modes_are_orthogonal_and_keep_the_photons():
     assert np.abs(gram - np.diag(np.diag(gram))).max() < 1e-9 * abs(gram[0, 0])
     assert (np.abs(modes) ** 2).sum() == pytest.approx((np.abs(given) ** 2).sum())
     assert add_modes(modes, 2).shape == (2, NPIX, NPIX)
+
+
+@pytest.mark.parametrize("modes", [1, 5])
+def test_modes_are_finite_for_any_probe_with_power(modes):
+    one_pixel = np.zeros((1, NPIX, NPIX), complex)
+    one_pixel[0, NPIX // 2, NPIX // 2] = 3.0
+    for probe in (one_pixel, np.concatenate([0 * one_pixel, one_pixel])):
+        made = add_modes(probe, modes)
+        assert made.shape == (modes, NPIX, NPIX) and np.isfinite(made).all()
+        assert np.sum(np.abs(made) ** 2) == pytest.approx(9.0)
+    with pytest.raises(ScanError, match="at most"):
+        add_modes(np.ones((1, 4, 4)), 17)
 
 
 @pytest.mark.slow

@@ -291,6 +291,24 @@ def test_bad_npz_files_are_refused(case, arrays, tmp_path):
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("option", ["find_bad", "drop_empty"])
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("mask", np.ones((3, 3), bool), "mask: Expected shape"),
+        ("mask", np.full((16, 16), np.nan), "mask: Expected booleans"),
+        ("counts", "complex", "counts: Expected real numbers"),
+        ("counts", "str", "counts: Expected real numbers"),
+        ("counts", "bool", "counts: Expected real numbers"),
+    ],
+)
+def test_what_is_looked_at_first_is_checked_first(arrays, tmp_path, option, key, value, message):
+    value = arrays["counts"].astype(value) if isinstance(value, str) else value
+    np.savez(tmp_path / "scan.npz", **arrays | {key: value})
+    with pytest.raises(ScanError, match=f"scan.npz: {message}"):
+        read_scan(tmp_path / "scan.npz", **{option: True})
+
+
 def test_truncated_files_are_refused(scan, tmp_path):
     for suffix in (".npz", ".cxi"):
         whole = tmp_path / f"whole{suffix}"

@@ -92,6 +92,23 @@ def test_a_dose_that_leaves_a_pattern_empty_is_refused():
         make_scan(photons=0)
 
 
+@pytest.mark.parametrize("background", [-1.0, np.nan, np.inf, 1e20, np.ones(3)])
+def test_a_background_that_makes_no_sense_is_refused(background):
+    with pytest.raises(ScanError, match="background: Expected"):
+        make_scan("lines", size=32, npix=16, number=4, margin=8, background=background)
+
+
+def test_more_photons_than_can_be_drawn_are_refused():
+    with pytest.raises(ScanError, match=r"less than 1e\+15 photons in every pixel.*Lower photons"):
+        make_scan("lines", size=32, npix=16, number=4, margin=8, photons=1e30)
+
+
+def test_more_positions_than_fit_are_refused():
+    for scan in ({"scan": "raster", "step": 1e-9}, {"number": 10**12}, {"scan": "spiral", "number": 10**12}):
+        with pytest.raises(ScanError, match="positions, got"):
+            make_scan("lines", size=32, npix=16, margin=8, **scan)
+
+
 def test_lines_follow_the_formula():
     """G1 + 2 G5 + 5 G10 of a raster of lines is what three filters of it, one by one, give."""
     pattern = line_pattern(64, seed=3)

@@ -138,6 +138,27 @@ def test_windows_of_an_object_are_stitched_to_that_object(whole):
     assert stitched.coverage.mean() > 0.5
 
 
+@pytest.mark.parametrize("scan", ["grid", "nongrid"])
+def test_groups_of_one_and_of_four_make_the_same_object(scan):
+    """Placed by its group's centre and its own offset, every member of any group lies where its position says."""
+    grid = np.stack(np.meshgrid(np.arange(8, 26, 3.0), np.arange(8, 26, 3.0), indexing="ij"), -1).reshape(-1, 2)
+    positions = grid if scan == "grid" else np.round(np.random.default_rng(0).uniform(8, 24, (36, 2)))
+    canvas = canvas_of(positions, 12)
+    y, x = np.indices(canvas.shape)
+    object = np.exp(0.1j * y) + 0.3 * x
+    patches, made = np.asarray(cut_windows(object, canvas.corners, 12)), []
+    for gridsize in (1, 2):
+        groups = group_patterns(positions, gridsize, 36, seed=0, neighbor_count=6)
+        placed = groups.coords_offsets[:, None] + groups.coords_relative - 6 - canvas.origin
+        members = groups.nn_indices.ravel()
+        made.append(stitch(patches[members], placed.reshape(-1, 2), canvas.shape, np.abs(disc_probe(12, 4)) ** 2))
+    one, four = made
+    both = one.coverage & four.coverage
+    assert both.mean() > 0.5
+    for stitched in made:
+        np.testing.assert_allclose(stitched.object[both], object[both], atol=1e-10)
+
+
 def test_illumination_is_the_mean_of_shifted_probes():
     probe = disc_probe(16, 4)
     canvas = canvas_of([[8.0, 8.0], [8.5, 12.0]], 16)

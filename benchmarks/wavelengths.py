@@ -8,9 +8,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 
-jax.config.update("jax_enable_x64", True)
-
-import dluxshera as ds  # noqa: E402
+import dluxshera as ds
 
 EXPOSURES, MICRO = 36_000, 1e6  # 30 minutes at 20 Hz
 BINARY = [f"binary.{name}" for name in ("x_position_as", "y_position_as", "separation_as", "position_angle_deg")]
@@ -57,6 +55,7 @@ def spectral_bias(profile, count, converged, free=(*BINARY, *PHOTONS, "plate_sca
 
 def main():
     """Print both tables."""
+    jax.config.update("jax_enable_x64", True)  # not where this is imported: tests share its functions
     warnings.simplefilter("ignore", ds.SamplingWarning)
     print("Cramér-Rao bound of the separation, 30 min, uas: alone / binary free / and plate scale")
     for profile, exposures in CASES.items():

@@ -1,5 +1,6 @@
 """A reconstruction that is a run directory from its start on, and the reconstruction that goes on from one."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
@@ -142,11 +143,9 @@ class _Recording:
     def run(self, data: ScanData, settings: Mapping, should_stop, resume: Progress | None = None) -> Reconstruction:
         """Reconstruct, commit on the way, and at the end."""
         calls = {"on_epoch": self.note, "should_stop": should_stop, "resume": resume}
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.push(self._left)
             found = reconstruct(data, **_arguments(settings), **calls)
-        except Exception as error:
-            self._fail(error)
-            raise
         summary = found_summary(found, found.facts["interrupted"], bool(self.last.state.converged))
         summary |= {name: found.facts[name] for name in ("stage_epochs", "compile_seconds")}
         self._commit(summary, reconstruction=found.arrays())
@@ -159,6 +158,11 @@ class _Recording:
         if self.writer.is_due():
             with self.writer.under_way():
                 self._commit(self._under_way("running", "under way"))
+
+    def _left(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        """What an error leaves behind it is kept; the error goes on."""
+        if isinstance(error, Exception):
+            self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         """Keep how far an error let it come, if it had begun."""

@@ -1,5 +1,6 @@
 """A fit that is a run directory from its first step on, and the fit that goes on from one."""
 
+import contextlib
 import dataclasses
 import time
 import warnings
@@ -182,12 +183,10 @@ class _Recording:
         """Fit, commit on the way, and at the end."""
         go_on = {"state": states[0], "best_state": states[1], "chunk": self.records.chunk}
         calls = {"on_step": on_step, "on_progress": self.note, "should_stop": should_stop}
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.push(self._left)
             solution = self._whole(fit(objective, theta, engine, stopping=stopping, **calls, **go_on))
             summary, parts = self.at_end(solution)
-        except Exception as error:
-            self._fail(error)
-            raise
         self._commit(solution.state, solution.best_state, self._arrays(solution.trace),
                      outcome_summary(solution) | dict(summary), **parts)  # fmt: skip
         return solution
@@ -201,6 +200,11 @@ class _Recording:
         if self.writer.is_due():
             with self.writer.under_way():
                 self._commit_progress({"status": "running", "message": "under way"})
+
+    def _left(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        """What an error leaves behind it is kept; the error goes on."""
+        if isinstance(error, Exception):
+            self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         """Keep how far an error let the fit come, if it had begun."""

@@ -6,8 +6,7 @@ Expected counts stay the same when
   * a phase ramp across the object is taken up by the opposite ramp across the probe (exactly, up to a phase per
     pattern, for whole-pixel positions; bilinear windows resist it a little);
   * object, probe and positions shift together (free only where positions or probe are refined).
-The first two are fixed by `fix_gauge`, the third if asked; the shift by `Regularisers(centre=)` during a fit, or by
-`recentred`.
+The first two are fixed by `fix_gauge`, the third if asked; the shift by `Regularisers(centre=)`.
 """
 
 import equinox as eqx
@@ -48,20 +47,6 @@ def probe_centre(model: Ptychography) -> Float[Array, "2"]:
     pixel = jnp.arange(model.probe.npix)
     moments = [jnp.sum(light * pixel[:, None]), jnp.sum(light * pixel)]
     return jnp.stack(moments) / jnp.sum(light)
-
-
-@eqx.filter_jit
-def recentred(model: Ptychography, centre: Float[Array, "2"]) -> Ptychography:
-    """Shift probe and object together so that the centre of the probe's light is at `centre`, pixels."""
-    shift = centre - probe_centre(model)
-    return _with(model, _shifted(model.sample.object, shift), _shifted(model.probe.modes, shift))
-
-
-def _shifted(image: Complex[Array, "*m h w"], shift: Float[Array, "2"]) -> Complex[Array, "*m h w"]:
-    """Moved by (y, x) pixels, by Fourier transform."""
-    frequency = [jnp.fft.fftfreq(n) for n in image.shape[-2:]]
-    turns = jnp.exp(-2j * jnp.pi * (shift[0] * frequency[0][:, None] + shift[1] * frequency[1]))
-    return jnp.fft.ifft2(jnp.fft.fft2(image) * turns.astype(image.dtype))
 
 
 def orthogonal_modes(modes: Complex[Array, "m N N"]) -> Complex[Array, "m N N"]:

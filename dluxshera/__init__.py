@@ -24,6 +24,7 @@ from .inference import EigenSpace as EigenSpace
 from .inference import EmpiricalFisher as EmpiricalFisher
 from .inference import FisherDiagonal as FisherDiagonal
 from .inference import FitResult as FitResult
+from .inference import FrameScoring as FrameScoring
 from .inference import FrameSolution as FrameSolution
 from .inference import FrameStack as FrameStack
 from .inference import GaussNewton as GaussNewton

@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from ._cli_fit import add_image_options, objective_of, read_image
-from ._cli_options import DONE, Commands, building, check_output, positive, profile_of, stop_on_signal, write_npz
+from ._cli_options import (
+    DONE,
+    Commands,
+    building,
+    check_figure,
+    check_output,
+    positive,
+    profile_of,
+    stop_on_signal,
+    write_npz,
+)
 
 HALF_HOUR_S = 1800.0
 
@@ -76,8 +86,7 @@ def _forecast(arguments: argparse.Namespace, console: Any) -> int:
     from .config import build_instrument, default_space
     from .inference import error_budget, forecast
 
-    if arguments.plot is not None:
-        check_output(arguments.plot, overwrite=True)
+    check_figure(arguments.plot)
     profile = profile_of(arguments)
     model = build_instrument(profile)
     space = default_space(model, profile, arguments.free, arguments.priors)
@@ -88,7 +97,7 @@ def _forecast(arguments: argparse.Namespace, console: Any) -> int:
         raise ValueError(f"--label: expected one of {', '.join(space.labels)}; got {arguments.label!r}.")
     durations = {"1 exposure": 1.0, "1 s": 1 / exposure_time, "30 min": HALF_HOUR_S / exposure_time}
     bounds = {name: found.scaled(n).sigma(arguments.label, priors=arguments.priors) for name, n in durations.items()}
-    budget = error_budget(found, arguments.label)
+    budget = error_budget(found, arguments.label, priors=arguments.priors)
     response = _sensitivities(model, space, arguments.label, exposures) if arguments.sensitivities else None
     if arguments.plot is not None:
         from .plotting.budget import plot_error_budget

@@ -61,7 +61,7 @@ def test_the_loss_and_more(model, space):
         expected = space.unpack(theta, model).model()
         return 0.5 * jnp.sum((IMAGE - expected) ** 2 / 100.0), {"flux": expected.sum()}
 
-    found = ds.fit(ds.LossObjective(loss, labels=space.labels, has_aux=True), space.pack(model))
+    found = ds.fit(loss, space.pack(model))
     assert found.converged
     assert float(found.aux["flux"]) == pytest.approx(float(space.unpack(found.theta, model).model().sum()))
 
@@ -127,18 +127,18 @@ def test_what_is_no_loss_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("loss", "has_aux", "message"),
+    ("loss", "message"),
     [
-        (lambda theta: (jnp.sum(theta), theta), False, r"LossObjective\(loss, has_aux=True\)"),
-        (lambda theta: jnp.sum(theta), True, r"\(loss, aux\)"),
-        (lambda theta: theta**2, False, r"got float64 of shape \(2,\)"),
-        (lambda theta: jnp.sum(theta) + 1j, False, "got complex128"),
-        (lambda theta: 3, False, "got int64"),
-        (lambda theta: None, False, "got NoneType"),
+        (lambda theta: (theta, jnp.sum(theta)), r"\(loss, aux\), got float64 of shape \(2,\)"),
+        (lambda theta: (jnp.sum(theta), theta, theta), r"\(loss, aux\), got tuple"),
+        (lambda theta: theta**2, r"got float64 of shape \(2,\)"),
+        (lambda theta: jnp.sum(theta) + 1j, "got complex128"),
+        (lambda theta: 3, "got int64"),
+        (lambda theta: None, "got NoneType"),
     ],
 )
-def test_a_loss_that_is_not_one_number_is_refused(loss, has_aux, message):
-    objective = ds.LossObjective(loss, has_aux=has_aux)
+def test_a_loss_that_is_not_one_number_is_refused(loss, message):
+    objective = ds.LossObjective(loss)
     with pytest.raises(TypeError, match=message):
         ds.fit(objective, jnp.zeros(2))
     with pytest.raises(TypeError, match=message):

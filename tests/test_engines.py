@@ -93,7 +93,17 @@ def test_a_step_limit_in_front_of_a_wall_of_nan_names_it():
     found = ds.fit(walled, jnp.array([1.0, 0.05]), ds.sgd(0.1, max_steps=1))
     assert found.result == "step limit reached" and found.stats["nonfinite_steps"] == 1
     assert found.stats["first_bad"] == "walled"
-    assert outcome_summary(found)["message"] == ("step limit reached; the last try was not finite, first by walled")
+    assert outcome_summary(found)["message"] == ("step limit reached; 1 try was not finite, first by walled")
+
+
+def test_a_descent_that_creeps_along_a_wall_of_nan_says_so():
+    """Its last try was accepted, by chance; half of all were not finite."""
+    walled = ds.LossObjective(lambda theta: jnp.where(theta[1] < 0, jnp.nan, jnp.sum(theta)), labels=("free", "walled"))
+    found = ds.fit(walled, jnp.array([1.0, 0.07]), ds.sgd(0.1, max_steps=60))
+    assert found.result == "loss or gradient not finite" and found.stats["first_bad"] == "walled"
+    assert found.stats["steps"] == 60 and 12 < found.stats["nonfinite_steps"] < 60
+    assert np.isfinite(found.trace.loss).all()
+    assert outcome_summary(found)["status"] == "failed"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -477,5 +487,10 @@ def test_settings_are_plain(name):
 
     found = json.loads(json.dumps(engine_settings(ENGINES[name])))
     assert found["max_steps"] == ENGINES[name].max_steps
+    assert {"base_lr", "schedule", "preconditioning"} <= found.keys()
+    if name in ("gd", "adam", "sgd"):
+        assert found["schedule"] == {"name": "constant"}
+    if found["name"] == "PreconditionedGD":
+        assert found["preconditioning"]["method"] and "refresh_every" in found["preconditioning"]
     if name == "adam":
         assert found["name"] == "adam" and found["learning_rate"] == 0.02

@@ -82,6 +82,10 @@ def test_what_is_not_determined_is_infinite(model):
     assert "inf" in str(found)
     budget = ds.error_budget(found, "log_flux")
     assert np.isinf(budget.total)
+    added = [term.value for term in budget.terms[1:-1]]
+    first = int(np.argmax(np.isinf(added)))
+    assert np.isfinite(added[:first]).all() and np.isinf(added[first])
+    assert len(added) > first + 1 and np.isnan(added[first + 1 :]).all()  # nothing can be added to infinity
     assert "not determined" in {text.get_text() for text in plot_error_budget(budget).axes[0].texts}
 
 
@@ -103,6 +107,28 @@ def test_the_budget_adds_up_to_the_bound(found):
                      "total"]  # fmt: skip
     assert budget.total == pytest.approx(np.hypot(found.sigma("separation"), 0.01))
     assert str(budget).count("\n") == len(names)
+
+
+def test_the_budget_with_priors_adds_up_to_the_bound_with_priors(found):
+    budget = ds.error_budget(found, "separation", priors=True)
+    terms = {term.name: term for term in budget.terms}
+    assert budget.total == pytest.approx(found.sigma("separation", priors=True))
+    share = terms["of these, the priors' own error"]
+    assert share.kind == "share" and 0 < share.value < budget.total
+    alone = ds.error_budget(
+        found.scaled(1e12), "separation", priors=True
+    )  # data without end
+    assert alone.terms[-2].value < 1e-3 * alone.total
+
+
+def test_noise_and_priors_share_the_variance(model):
+    """One parameter, a prior as narrow as the data: half of the variance each."""
+    space = ds.ThetaSpace(model, ["x"])
+    sigma = ds.forecast(model, space).sigma("x")
+    prior = {"x": ds.Normal(float(model.x), sigma)}
+    found = ds.forecast(model, ds.ThetaSpace(model, ["x"], priors=prior))
+    assert found.prior_share("x") == pytest.approx(0.5, rel=1e-6)
+    assert ds.forecast(model, space).prior_share("x") == 0
 
 
 def test_bias_is_that_of_a_refit_and_grows_with_the_error(model):

@@ -207,7 +207,7 @@ def test_memory_does_not_grow_with_the_frames_but_for_the_frames(space, observat
 
 def test_it_converges_to_where_the_gradient_is_zero(stack, solution):
     assert solution.converged and solution.result == "converged"
-    assert solution.loss.shape == (solution.stats["steps"] + 1,) and np.all(np.diff(solution.loss) <= 1e-9)
+    assert solution.trace.loss.shape == (solution.stats["steps"] + 1,) and np.all(np.diff(solution.trace.loss) <= 1e-9)
     _, gradient = value_and_gradient(stack, stack.join(solution.shared, solution.own))
     sigma = np.sqrt([*np.diagonal(solution.covariance), *np.ravel(solution.own_variance)])
     np.testing.assert_allclose(gradient * sigma, 0, atol=1e-3)
@@ -320,14 +320,36 @@ def test_the_caller_sees_every_step_and_may_stop(stack, start):
         stack, start, on_step=lambda state: seen.append(int(state.step)), should_stop=lambda: len(seen) > 1
     )
     assert seen == [0, 1] and found.result == "interrupted" and not found.converged
+    whole, on = ds.fit_frames(stack, start), ds.fit_frames(stack, start, state=found.state)
+    np.testing.assert_array_equal(on.shared, whole.shared)
+    np.testing.assert_array_equal(on.own, whole.own)
+    assert on.converged and int(on.state.step) == int(whole.state.step)
     limited = ds.fit_frames(stack, start, max_steps=1)
-    assert limited.result == "step limit reached" and limited.loss.shape == (2,)
+    assert limited.result == "step limit reached" and limited.trace.loss.shape == (2,)
+
+
+def test_stopping_rules_end_it(stack, start, solution):
+    rules = ds.StoppingRules(loss=1e6)
+    found = ds.fit_frames(stack, start, stopping=rules)
+    assert found.result == "loss settled" and found.converged
+    assert found.stats["steps"] < solution.stats["steps"]
+
+
+def test_lengths_are_standard_deviations(stack, start, solution):
+    """Of the last step, in the metric of the dense information."""
+    found = ds.fit_frames(stack, start, max_steps=solution.stats["steps"] - 1)
+    move = stack.join(solution.shared - found.shared, solution.own - found.own)
+    matrix, gradient = dense(found.state.memory.system)
+    assert float(solution.trace.step_norm[-1]) == pytest.approx(float(jnp.sqrt(move @ matrix @ move)), rel=1e-6)
+    newton = np.sqrt(gradient @ np.linalg.solve(matrix, gradient))
+    assert float(found.state.grad_norm) == pytest.approx(newton, rel=1e-6)
 
 
 def test_a_start_without_a_loss_is_said(stack, start):
     with_nothing = eqx.tree_at(lambda s: s.objective.model.background, stack, jnp.full((NPIX, NPIX), jnp.nan))
     found = ds.fit_frames(with_nothing, start)
     assert found.result == "loss or gradient not finite" and not found.converged and found.stats["steps"] == 0
+    assert found.stats["first_bad"] == stack.labels[0]  # all are at fault
 
 
 @pytest.mark.slow

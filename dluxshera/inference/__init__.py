@@ -38,6 +38,7 @@ from .fit_batch import fit_batch as fit_batch
 from .fit_many import fit_many as fit_many
 from .forecast import Forecast as Forecast
 from .forecast import forecast as forecast
+from .frame_scoring import FrameScoring as FrameScoring
 from .frame_stack import Frames as Frames
 from .frame_stack import FrameStack as FrameStack
 from .gauss_newton import Dogleg as Dogleg

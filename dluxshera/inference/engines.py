@@ -95,7 +95,7 @@ class EngineState(eqx.Module):
     finite : Array () of bool
         Whether loss and gradient of the last try were finite.
     tried : Array (D,), optional
-        θ of the last try, where the engine keeps it: names what made a loss not finite.
+        θ of the last try that was not finite, else of the last try, where the engine keeps it: names what is at fault.
     base_lr : Array (), optional
         Rate of the next step, where the engine has one.
     tally : Tally
@@ -185,8 +185,13 @@ def check_positive(name: str, value: Float[Array, ""] | None) -> None:
 
 def check_max_steps(max_steps: int) -> None:
     """Raise ValueError unless the step limit is a positive whole number."""
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
-        raise ValueError(f"Expected max_steps of 1 or more, got {max_steps!r}.")
+    check_whole("max_steps", max_steps)
+
+
+def check_whole(name: str, value: Any) -> None:
+    """Raise ValueError unless a count is a positive whole number."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"Expected {name} of 1 or more, a whole number, got {value!r}.")
 
 
 def run_simple_gd(
@@ -217,6 +222,9 @@ def run_simple_gd(
     return jnp.append(losses, loss(last)), jnp.concatenate([thetas, last[None]])
 
 
+NO_RATES = {"base_lr": None, "schedule": None, "preconditioning": None}  # the record of an engine without
+
+
 def engine_settings(engine: AbstractEngine) -> dict[str, Any]:
     """Give an engine's name and settings as plain values, for the record of a run.
 
@@ -227,7 +235,7 @@ def engine_settings(engine: AbstractEngine) -> dict[str, Any]:
     """
     own = getattr(engine, "settings", dict)()
     fields = {f.name: _plain(getattr(engine, f.name)) for f in dataclasses.fields(engine)}
-    return {"name": type(engine).__name__, **(fields | dict(own))}
+    return {"name": type(engine).__name__, **NO_RATES, **(fields | dict(own))}
 
 
 def _plain(value: Any) -> Any:

@@ -15,9 +15,10 @@ class BudgetTerm(NamedTuple):
     ----------
     name : str
     kind : str
-        "random", "bias" or "total".
+        "random", "bias", "total", or "share", which says what part of the terms above it is and adds nothing.
     value : float
-        One sigma, or the size of a bias, in the budget's unit; infinite where nothing determines the parameter.
+        One sigma, or the size of a bias, in the budget's unit; infinite where nothing determines the parameter, and not
+        a number for what would come on top of infinity.
     """
 
     name: str
@@ -49,7 +50,9 @@ class ErrorBudget(NamedTuple):
         return "\n".join([f"Error budget of {self.label}", *lines])
 
 
-def error_budget(forecast: Forecast, label: str, biases: Mapping[str, float] | None = None) -> ErrorBudget:
+def error_budget(
+    forecast: Forecast, label: str, biases: Mapping[str, float] | None = None, priors: bool = False
+) -> ErrorBudget:
     """Error budget of one parameter; angles in arcsec come in micro-arcseconds.
 
     Parameters
@@ -59,6 +62,9 @@ def error_budget(forecast: Forecast, label: str, biases: Mapping[str, float] | N
         One of its labels.
     biases : mapping of str to float, optional
         Sizes of model errors' effect on the parameter, in its own unit; see `bias_forecast`.
+    priors : bool
+        Whether the space's priors count, at every stage. A line then says how much of the error is that of the
+        priors themselves.
 
     Returns
     -------
@@ -68,16 +74,27 @@ def error_budget(forecast: Forecast, label: str, biases: Mapping[str, float] | N
     """
     unit = forecast.units[forecast.labels.index(label)] if label in forecast.labels else ""
     factor, unit = (1e6, "µas") if unit == "arcsec" else (1.0, unit)
-    photon = [forecast.sigma(label, stage, "photon") for stage in forecast.stages]
+    photon = [forecast.sigma(label, stage, "photon", priors) for stage in forecast.stages]
+    everything = forecast.sigma(label, priors=priors)
     terms = [BudgetTerm("photon noise", "random", photon[0])]
     for name, before, after in zip(forecast.groups, photon, photon[1:], strict=False):
         terms.append(BudgetTerm(f"freeing {name}", "random", _added(after, before)))
-    terms.append(BudgetTerm("read noise and quantisation", "random", _added(forecast.sigma(label), photon[-1])))
+    terms.append(BudgetTerm("read noise and quantisation", "random", _added(everything, photon[-1])))
+    if priors:
+        share = everything * np.sqrt(forecast.prior_share(label))
+        terms.append(BudgetTerm("of these, the priors' own error", "share", float(share)))
     terms += [BudgetTerm(name, "bias", abs(float(value))) for name, value in (biases or {}).items()]
-    total = BudgetTerm("total", "total", float(np.sqrt(sum(term.value**2 for term in terms))))
-    return ErrorBudget(label, unit, tuple(term._replace(value=factor * term.value) for term in (*terms, total)))
+    terms.append(BudgetTerm("total", "total", _total(terms)))
+    return ErrorBudget(label, unit, tuple(term._replace(value=factor * term.value) for term in terms))
 
 
 def _added(after: float, before: float) -> float:
-    """What takes one sigma to another in quadrature; all of it where the later one is infinite."""
-    return np.inf if np.isinf(after) else float(np.sqrt(max(after**2 - before**2, 0.0)))
+    """What takes one sigma to another in quadrature: all of it if the later is infinite, unknown if both are."""
+    if np.isinf(after):
+        return np.nan if np.isinf(before) else np.inf
+    return float(np.sqrt(max(after**2 - before**2, 0.0)))
+
+
+def _total(terms: list[BudgetTerm]) -> float:
+    """Root of the sum of squares; infinite if a term is."""
+    return float(np.sqrt(np.nansum([term.value**2 for term in terms if term.kind != "share"])))

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .abstract_objective import check_informed, is_informed
-from .engines import RESULTS, AbstractEngine, EngineState, FitResult
+from .engines import RESULTS, AbstractEngine, EngineState, FitResult, check_whole
 from .fisher import Identifiability, covariance, fisher_information, identifiability, prior_information
 from .levenberg_marquardt import LevenbergMarquardt
 from .loop import Course, Rows, begin, row_of, run_chunk
@@ -216,8 +216,8 @@ class _Run:
     chunk: int | None
 
     def __post_init__(self):
-        if self.chunk is not None and self.chunk < 1:
-            raise ValueError(f"Expected chunk of 1 or more steps, got {self.chunk}.")
+        if self.chunk is not None:
+            check_whole("chunk", self.chunk)
 
     def start(self, state: EngineState, best: EngineState | None) -> tuple[Course, list[Rows]]:
         """The course and its first row; evaluates the start, unless it has been."""
@@ -284,9 +284,9 @@ def _curvature(objective: Any, state: EngineState) -> tuple[Float[Array, "D D"],
 
 
 def _first_bad(objective: Any, state: EngineState, result: FitResult) -> str | None:
-    """What made the last try not finite, whether the fit ended by it or by a limit in front of it."""
-    wrong = result == FitResult.NOT_FINITE or not (bool(state.finite) or result == FitResult.INTERRUPTED)
-    return first_bad(objective, state) if wrong else None
+    """What made the last such try not finite, whether the fit ended by it or by a limit in front of it."""
+    met = int(state.tally.nonfinite) > 0 and not (result.is_convergence or result == FitResult.INTERRUPTED)
+    return first_bad(objective, state) if met or result == FitResult.NOT_FINITE else None
 
 
 def _solution(engine, objective, course, rows, result, report, seconds) -> Solution:

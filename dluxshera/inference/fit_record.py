@@ -75,13 +75,14 @@ def states_from(
 def outcome_summary(solution: Solution) -> dict[str, Any]:
     """What `summary.json` says of any fit that has ended."""
     stats, result = solution.stats, solution.result
-    bad, where = stats["first_bad"], "" if result.is_failure else "; the last try was not finite"
+    bad, count = stats["first_bad"], stats["nonfinite_steps"]
+    where = "" if result.is_failure else f"; {count} {'try was' if count == 1 else 'tries were'} not finite"
     return {
         "num_steps_completed": int(solution.state.step),
         "status": status_of(result),
         "result": str(result),
         "message": str(result) if bad is None else f"{result}{where}, first by {bad}",
-        "nonfinite_steps": stats["nonfinite_steps"],
+        "nonfinite_steps": count,
         "converged": solution.converged,
         "runtime_total_s": stats["seconds"],
     }

@@ -108,6 +108,22 @@ class Forecast:
         row = len(self.stages) - 1 if stage is None else _position(self.stages, stage, "a stage")
         return float(self.bounds(noise, priors)[row, column])
 
+    def prior_share(self, label: str) -> float:
+        """Part of a parameter's variance, 0 to 1, that is the priors' own: (C P C)_ii / C_ii with C = (F + P)^-1.
+
+        The rest, (C F C)_ii, is the noise of the data. Not a number where neither determines the parameter.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such label.
+        """
+        place = _position(self.labels, label, "a label")
+        spread = np.asarray(covariance(jnp.asarray(self.information(priors=True))))
+        known = np.isfinite(np.diagonal(spread))
+        row = spread[place, known]
+        return float(row @ self.prior[np.ix_(known, known)] @ row / spread[place, place]) if known[place] else np.nan
+
     def scaled(self, exposures: float | int) -> "Forecast":
         """The same forecast for another number of exposures."""
         return dataclasses.replace(self, exposures=_positive(exposures))

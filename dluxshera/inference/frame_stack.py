@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..params import ThetaSpace
 from .abstract_objective import AbstractObjective
 from .arrowhead import Arrowhead
+from .engines import check_whole
 from .objective import Objective
 
 
@@ -78,7 +79,8 @@ class FrameStack(AbstractObjective):
         without_priors = eqx.tree_at(lambda s: s.priors, space, (None,) * len(space.priors))
         self.objective = Objective(model, without_priors, first, likelihood)
         self.frames = self.frames._replace(variance=_positive(self.frames, likelihood))
-        self.space, self.reference, self.batch = space, space.pack(model), _positive_int(batch)
+        check_whole("batch", batch)
+        self.space, self.reference, self.batch = space, space.pack(model), batch
         self.own = _elements(space, per_frame)
         if len(self.own) == space.dim:
             raise ValueError("Expected at least one parameter that the frames share, got none. Fit each one by itself.")
@@ -196,12 +198,6 @@ class FrameStack(AbstractObjective):
 def _elements(space: ThetaSpace, names: Sequence[str]) -> tuple[int, ...]:
     names = [names] if isinstance(names, str) else names
     return tuple(sorted({i for name in names for i in range(space.dim)[space.slice(name)]}))
-
-
-def _positive_int(batch: Any) -> int:
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise ValueError(f"Expected batch of 1 or more frames, got {batch!r}.")
-    return batch
 
 
 def _stacked(observations: Any) -> Frames:

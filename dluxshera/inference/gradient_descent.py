@@ -1,5 +1,6 @@
 """Plain gradient descent as an engine."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -40,6 +41,11 @@ class SimpleGD(AbstractEngine):
         check_max_steps(self.max_steps)
         check_positive("tolerance", self.tolerance)
         check_positive("learning_rate", self.learning_rate)
+
+    def settings(self) -> Mapping[str, Any]:
+        """Plain values for the record of a run; a rate of None is found from the information at the start."""
+        rate = None if self.learning_rate is None else float(self.learning_rate)
+        return {"base_lr": rate, "schedule": {"name": "constant"}, "preconditioning": None}
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:
         """Rate and gradient are found by the first step."""

@@ -42,12 +42,20 @@ def begin(state: EngineState, best: EngineState | None = None) -> Course:
 def advance(engine: AbstractEngine, objective: Any, rules: StoppingRules, course: Course) -> Course:
     """One step, counted and judged."""
     before = course.state
-    state = _like(engine.step(objective, before), before)
+    state = _with_last_nonfinite_try(_like(engine.step(objective, before), before), before)
     tally = jax.tree.map(lambda new, old: new.astype(old.dtype), counted(rules, before, state), before.tally)
     state = eqx.tree_at(lambda s: s.tally, state, tally)
     better = (state.loss < course.best.loss) | (state.step <= 0)
     best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state, course.best)
     return Course(state, best, outcome(engine, rules, before, state).astype(course.code.dtype))
+
+
+def _with_last_nonfinite_try(state: EngineState, before: EngineState) -> EngineState:
+    """A state that remembers the last try that was not finite, once there has been one: it names what is at fault."""
+    if state.tried is None:
+        return state
+    kept = jnp.where(state.finite & (before.tally.nonfinite > 0), before.tried, state.tried)
+    return eqx.tree_at(lambda s: s.tried, state, kept)
 
 
 def _like(state: EngineState, before: EngineState) -> EngineState:

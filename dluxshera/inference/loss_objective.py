@@ -21,31 +21,32 @@ class LossObjective(AbstractObjective):
     Parameters
     ----------
     loss : callable
-        `loss(theta)`, or `loss(theta) -> (loss, aux)` with `has_aux`.
+        `loss(theta)`, or `loss(theta) -> (loss, aux)`: then `solution.aux` is that of the best θ.
     labels : sequence of str, optional
         Names of the elements of θ, (D,), for messages.
-    has_aux : bool
-        Whether the function gives something besides the loss: then `solution.aux` is that of the best θ.
     """
 
     function: Callable[..., Any]
     labels: tuple[str, ...] | None = eqx.field(static=True)
-    has_aux: bool = eqx.field(static=True)
 
-    def __init__(self, loss: Any, labels: Any = None, has_aux: bool = False):
+    def __init__(self, loss: Any, labels: Any = None):
         if not callable(loss):
             raise TypeError(f"Expected a function of theta, got {loss!r:.80}. Give loss(theta) or an objective.")
         self.function = loss
         self.labels = None if labels is None else tuple(labels)
-        self.has_aux = has_aux
 
     def loss(self, theta: Float[Array, " D"]) -> Float[Array, ""]:
         """The function's loss."""
-        return self.function(theta)[0] if self.has_aux else self.function(theta)
+        return _split(self.function(theta))[0]
 
     def aux(self, theta: Float[Array, " D"]) -> Any:
-        """What the function gives besides; None without `has_aux`."""
-        return self.function(theta)[1] if self.has_aux else None
+        """What the function gives besides, or None."""
+        return _split(self.function(theta))[1]
+
+
+def _split(found: Any) -> tuple[Any, Any]:
+    """Loss and aux of what a function of θ gave."""
+    return found if isinstance(found, tuple) and len(found) == 2 else (found, None)
 
 
 def as_objective(objective: Any) -> Any:
@@ -62,27 +63,23 @@ def as_objective(objective: Any) -> Any:
 
 
 def check_loss(objective: Any, theta: Float[Array, " D"]) -> None:
-    """Raise TypeError unless a function of θ gives one real number, with `has_aux` beside something else.
+    """Raise TypeError unless a function of θ gives one real number, or that and something else.
 
     Other objectives are believed.
     """
     if not isinstance(objective, LossObjective):
         return
-    found = jax.eval_shape(objective.function, theta)
-    pair = isinstance(found, tuple) and len(found) == 2
-    if pair and not objective.has_aux:
-        raise TypeError("Expected one number of loss(theta), got two things. Give LossObjective(loss, has_aux=True).")
-    if objective.has_aux and not pair:
-        raise TypeError("Expected loss(theta) to give (loss, aux), as has_aux says, got one thing.")
-    value = found[0] if pair else found
+    value, _ = _split(jax.eval_shape(objective.function, theta))
     shape, kind = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape != () or not jnp.issubdtype(kind, jnp.floating):
         got = type(value).__name__ if shape is None else f"{kind} of shape {shape}"
-        raise TypeError(f"Expected one real number of loss(theta), got {got}. Sum over what it gives.")
+        raise TypeError(
+            f"Expected loss(theta) to give one real number, or (loss, aux), got {got}. Sum over what it gives."
+        )
 
 
 def label_of(objective: Any, index: int) -> str:
     """Name of one element of θ."""
-    named = getattr(objective, "space", objective)
-    labels = getattr(named, "labels", None)
+    own, space = getattr(objective, "labels", None), getattr(objective, "space", None)
+    labels = getattr(space, "labels", None) if own is None else own  # a stack of frames has a space for each frame
     return f"theta[{index}]" if labels is None else labels[index]

@@ -1,6 +1,5 @@
 """Fit of many frames at once, by Fisher scoring on the arrowhead."""
 
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +11,12 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from .arrowhead import Arrowhead, covariance_of_shared, own_variance, reduce_arrowhead
-from .engines import MOST_REJECTIONS, FitResult, check_max_steps, check_positive
-from .fit import IdentifiabilityWarning
+from .engines import EngineState, FitResult
+from .fit import IdentifiabilityWarning, Solution, fit
+from .frame_scoring import FrameScoring
 from .frame_stack import FrameStack
-from .frame_steps import FrameState, next_state, start_state
+from .stopping import StoppingRules
+from .trace import Trace
 
 
 class FrameSolution(eqx.Module):
@@ -31,25 +32,25 @@ class FrameSolution(eqx.Module):
         Of `shared`, marginalised over the frames' own; infinite where nothing constrains.
     own_variance : Array (F, d)
         Of `own`, marginalised over the shared; infinite where nothing constrains.
-    loss : Array (T,)
-        At the start and after every try.
+    trace : Trace
+        Of the start and of every try, without θ.
     chi_square : Array (F,)
     result : FitResult
     stats : dict
-        `steps`, `seconds`, `degrees_of_freedom`, `undetermined` (labels).
-    state : FrameState
+        As of any `Solution`, and `degrees_of_freedom`, `undetermined` (labels).
+    state : EngineState
     """
 
     shared: Float[Array, " S"]
     own: Float[Array, "F d"]
     covariance: Float[Array, "S S"]
     own_variance: Float[Array, "F d"]
-    loss: Float[Array, " T"]
+    trace: Trace
     chi_square: Float[Array, " F"]
     result: FitResult = eqx.field(static=True)
     stats: dict[str, Any] = eqx.field(static=True)
     stack: FrameStack
-    state: FrameState
+    state: EngineState
 
     @property
     def converged(self) -> bool:
@@ -86,10 +87,14 @@ def fit_frames(
     max_steps: int = 50,
     tolerance: float = 1e-4,
     damping: float = 1e-6,
-    on_step: Callable[[FrameState], None] = lambda state: None,
+    on_step: Callable[[EngineState], None] = lambda state: None,
     should_stop: Callable[[], bool] = lambda: False,
+    stopping: StoppingRules | None = None,
+    state: EngineState | None = None,
 ) -> FrameSolution:
     """Levenberg-Marquardt on a stack of frames; time and memory grow linearly with their number.
+
+    It is `fit` with `FrameScoring` as engine, and errors of what the frames share and of what each has for itself.
 
     Parameters
     ----------
@@ -98,51 +103,46 @@ def fit_frames(
         Start of every frame, as `space.pack(model)` gives it.
     own : Array (F, d), optional
         Start of each frame's own elements, where they differ from those of `theta`.
-    max_steps : int
-        Most tries, refused ones included.
-    tolerance : float
-        Converged when the next full step moves no element by more than this many standard deviations.
-    damping : float
-        At the start, relative to the diagonal of the information.
-    on_step, should_stop : callable
+    max_steps, tolerance, damping
+        As `FrameScoring` has them.
+    on_step, should_stop, stopping
         As for `fit`.
+    state : EngineState
+        Go on from a saved state of the same stack (`solution.state`), bit for bit; `theta` and `own` are not looked at.
 
     Raises
     ------
     ValueError
-        If a start has another shape, or is not finite, or a setting is not above zero.
+        If a start has another shape, or is not finite, a setting is not above zero, or `state` is of another stack.
 
     Warns
     -----
     IdentifiabilityWarning
         Before the first step, naming what the frames do not determine; it is held along that.
     """
-    check_max_steps(max_steps)
-    for name, number in (("tolerance", tolerance), ("damping", damping)):
-        check_positive(name, jnp.asarray(number, float))
-    started = time.perf_counter()
-    state = next_state(stack, start_state(stack, theta, own, damping))
-    if np.isfinite(state.loss) and (missing := _undetermined(stack, state)):
-        warnings.warn(f"{', '.join(missing)}: not determined by the frames.", IdentifiabilityWarning, stacklevel=2)
-    losses = [float(state.loss)]
-    on_step(state)
-    while (result := _outcome(state, max_steps, tolerance, should_stop)) == FitResult.RUNNING:
-        state = next_state(stack, state)
-        losses.append(float(state.loss))
+    engine = FrameScoring.of(stack, max_steps=max_steps, tolerance=tolerance, damping=damping)
+
+    def tell(state: EngineState) -> None:
+        if state.step == 0 and np.isfinite(state.loss) and (missing := _undetermined(stack, state)):
+            warnings.warn(f"{', '.join(missing)}: not determined by the frames.", IdentifiabilityWarning, stacklevel=4)
         on_step(state)
-    return _solution(stack, state, losses, result, time.perf_counter() - started)
+
+    begin = _start(stack, theta, own) if state is None else state.theta
+    course = {"on_step": tell, "should_stop": should_stop, "stopping": stopping, "record_theta": False}
+    return _frame_solution(stack, fit(stack, begin, engine, chunk=1, state=state, **course))
 
 
-def _outcome(state: FrameState, max_steps: int, tolerance: float, should_stop: Callable[[], bool]) -> FitResult:
-    if not np.isfinite(state.loss):
-        return FitResult.NOT_FINITE
-    if float(state.distance) < tolerance:
-        return FitResult.CONVERGED
-    if int(state.rejections) >= MOST_REJECTIONS:
-        return FitResult.STALLED
-    if int(state.step) >= max_steps:
-        return FitResult.STEP_LIMIT
-    return FitResult.INTERRUPTED if should_stop() else FitResult.RUNNING
+def _start(stack: FrameStack, theta: Any, own: Any) -> Float[Array, " D"]:
+    """θ of the stack."""
+    theta = jnp.asarray(theta, float)
+    if theta.shape != (stack.space.dim,):
+        raise ValueError(f"Expected theta of shape ({stack.space.dim},), got {theta.shape}. Use space.pack(model).")
+    shape = (stack.num_observations, len(stack.own))
+    same = jnp.broadcast_to(theta[np.array(stack.own, int)], shape)
+    own = same if own is None else jnp.asarray(own, float)
+    if own.shape != shape:
+        raise ValueError(f"Expected own of shape {shape}, one row for each frame, got {own.shape}.")
+    return stack.join(theta[np.array(stack.shared)], own)
 
 
 @eqx.filter_jit
@@ -152,9 +152,9 @@ def _spread(system: Arrowhead) -> tuple[Float[Array, "S S"], Float[Array, "F d"]
     return covariance_of_shared(reduced), own_variance(system, reduced)
 
 
-def _undetermined(stack: FrameStack, state: FrameState) -> tuple[str, ...]:
+def _undetermined(stack: FrameStack, state: EngineState) -> tuple[str, ...]:
     """Labels of what has an infinite variance, in any frame."""
-    covariance, variance = _spread(state.system)
+    covariance, variance = _spread(state.memory.system)
     unknown = [*~np.isfinite(np.diagonal(covariance)), *np.any(~np.isfinite(variance), axis=0)]
     labels = stack.shared_labels + stack.own_labels
     return tuple(label for label, lost in zip(labels, unknown, strict=True) if lost)
@@ -165,22 +165,23 @@ def _chi_square(stack: FrameStack, shared, own) -> Float[Array, " F"]:
     return stack.chi_square(shared, own)
 
 
-def _solution(stack, state, losses, result, seconds) -> FrameSolution:
-    covariance, variance = _spread(state.system)
+def _frame_solution(stack: FrameStack, found: Solution) -> FrameSolution:
+    best = found.best_state
+    shared, own = stack.split(best.theta)
+    covariance, variance = _spread(best.memory.system)
+    more = {
+        "degrees_of_freedom": int(jnp.sum(stack.frames.mask)) - stack.dim,
+        "undetermined": _undetermined(stack, best),
+    }
     return FrameSolution(
-        shared=state.shared,
-        own=state.own,
+        shared=shared,
+        own=own,
         covariance=covariance,
         own_variance=variance,
-        loss=jnp.asarray(losses),
-        chi_square=_chi_square(stack, state.shared, state.own),
-        result=result,
-        stats={
-            "steps": len(losses) - 1,
-            "seconds": seconds,
-            "degrees_of_freedom": int(jnp.sum(stack.frames.mask)) - stack.dim,
-            "undetermined": _undetermined(stack, state),
-        },
+        trace=found.trace,
+        chi_square=_chi_square(stack, shared, own),
+        result=found.result,
+        stats=found.stats | more,
         stack=stack,
-        state=state,
+        state=found.state,
     )

@@ -1,7 +1,7 @@
 """Any optax optimiser as an engine."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -54,6 +54,13 @@ class OptaxEngine(AbstractEngine):
         check_max_steps(self.max_steps)
         if not callable(self.learning_rate):
             check_positive("learning_rate", self.learning_rate)
+
+    def settings(self) -> Mapping[str, Any]:
+        """Plain values for the record of a run; of a rate that is a schedule, its name."""
+        rate, changes = self.learning_rate, callable(self.learning_rate)
+        schedule = getattr(rate, "__qualname__", type(rate).__name__) if changes else "constant"
+        base = None if changes or rate is None else float(rate)
+        return {"base_lr": base, "schedule": {"name": schedule}, "preconditioning": None}
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:
         """The gradient is found by the first step."""

@@ -106,7 +106,7 @@ class PreconditionedGD(AbstractEngine):
             "schedule": dict(self.schedule.settings()),
             "momentum": _plain(self.momentum),
             "monotone": self.monotone,
-            "preconditioning": {**self.curvature.settings(), **scaling},
+            "preconditioning": {"refresh_every": 1, "updated": True, **self.curvature.settings(), **scaling},
         }
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:

@@ -34,7 +34,7 @@ class Solution(eqx.Module):
     result : FitResult
     stats : dict
         `steps` (of this call), `seconds`, `loss` and `best_step` of the best θ, `refused_steps`, `nonfinite_steps` and
-        `first_bad` (the parameter that made the loss of the last try not finite), counted since the start.
+        `first_bad` (the parameter that made the loss of the last such try not finite), counted since the start.
         With an informed objective also `chi_square`, `degrees_of_freedom`, `reduced_chi_square`, `at_bounds`.
     objective : AbstractObjective
     state, best_state : EngineState
@@ -42,7 +42,7 @@ class Solution(eqx.Module):
     identifiability : Identifiability
         None where the objective has no information.
     aux : any
-        What a `LossObjective` with `has_aux` gives at the best θ.
+        What a function `loss(theta) -> (loss, aux)` gives at the best θ.
     """
 
     theta: Float[Array, " D"]

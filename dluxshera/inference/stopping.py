@@ -16,10 +16,18 @@ from .engines import (
     FitResult,
     Tally,
     check_positive,
+    check_whole,
     positive_number,
 )
 
+MOST_NONFINITE = 0.2  # share of tries that were not finite, above which a step limit is a failure: the fit hangs there
 MOST_RISES = 30  # accepted steps in a row, each to a higher loss and above the start's, after which a fit has failed
+
+
+def _as_count(patience: Any) -> Int[Array, ""]:
+    if not isinstance(patience, jax.Array):
+        check_whole("patience", patience)
+    return jnp.asarray(patience)
 
 
 class StoppingRules(eqx.Module):
@@ -46,13 +54,11 @@ class StoppingRules(eqx.Module):
     step: Float[Array, ""] | None = positive_number(None)
     gradient: Float[Array, ""] | None = positive_number(None)
     seconds: Float[Array, ""] | None = positive_number(None)
-    patience: Int[Array, ""] = eqx.field(converter=jnp.asarray, default=1)
+    patience: Int[Array, ""] = eqx.field(converter=_as_count, default=1)
 
     def __check_init__(self):
         for name in ("loss", "relative_loss", "step", "gradient", "seconds"):
             check_positive(name, getattr(self, name))
-        if not isinstance(self.patience, jax.core.Tracer) and not (self.patience.ndim == 0 and self.patience >= 1):
-            raise ValueError(f"Expected patience of 1 or more, got {self.patience}.")
 
 
 def _met(rules: StoppingRules, before: EngineState, state: EngineState) -> list[tuple[FitResult, Bool[Array, ""]]]:
@@ -100,10 +106,16 @@ def outcome(engine: AbstractEngine, rules: StoppingRules, before: EngineState, s
         (FitResult.STALLED, stuck),
         (FitResult.RISING, (tally.rising >= MOST_RISES) & above),
         (FitResult.RISING, (state.step >= engine.max_steps) & above),
+        (FitResult.NOT_FINITE, (state.step >= engine.max_steps) & _hangs(tally, state)),
         (FitResult.STEP_LIMIT, state.step >= engine.max_steps),
     ]
     conditions = [jnp.asarray(condition) for _, condition in cases]
     return jnp.select(conditions, [code_of(result) for result, _ in cases], code_of(FitResult.RUNNING))
+
+
+def _hangs(tally: Tally, state: EngineState) -> Bool[Array, ""]:
+    """Whether tries ran again and again into what is not finite, as at a wall that first-order engines creep along."""
+    return (tally.nonfinite >= MOST_REJECTIONS) & (tally.nonfinite > MOST_NONFINITE * state.step)
 
 
 def code_of(result: FitResult) -> int:

@@ -10,7 +10,7 @@ from .style import COLORS, COLUMN_WIDTH, FAINT, INK, axes_or_new, styled
 from .units import display_scale
 
 _LITTLE = 0.01  # a sweep over less than this share of its value is drawn as differences
-KIND_COLORS = {"random": COLORS[0], "bias": COLORS[1], "total": INK}
+KIND_COLORS = {"random": COLORS[0], "share": FAINT, "bias": COLORS[1], "total": INK}
 
 
 @styled

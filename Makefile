@@ -8,7 +8,9 @@ DATA ?= ../shared/data/psf_reference
 demo: .venv/installed
 	$(BIN)/dluxshera demo
 
-# Compiled functions are kept between tests, their workers and runs.
+# Tests compile far more than they compute: a light optimisation takes a fifth to a third off their time. Compiled functions
+# are kept between tests, their workers and runs.
+test: export XLA_FLAGS = --xla_backend_optimization_level=0
 test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.pytest_cache/jax
 test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0.1
 test: .venv/installed

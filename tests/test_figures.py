@@ -31,6 +31,7 @@ from dluxshera.plotting import (
     plot_pupil,
     plot_radial_profile,
     plot_residual_histogram,
+    plot_run_difference,
     plot_shera_page,
     plot_signal,
     plot_spectrum,
@@ -238,3 +239,16 @@ def test_error_budget():
     terms = [("photon noise", "random", 0.31), ("freeing M1 Zernikes", "random", 0.22), ("read noise", "random", 0.05)]
     terms += [("pixel positions", "bias", 0.4), ("jitter", "bias", np.inf), ("total", "total", 0.55)]
     return plot_error_budget(ErrorBudget("binary.separation_as", "µas", tuple(BudgetTerm(*term) for term in terms)))
+
+
+@compared
+def test_run_difference():
+    losses = 1e3 + 1e5 * 0.03 ** np.arange(6.0), 1e3 + 2e5 * 0.5 ** np.arange(14.0)
+    sigmas = [*noise(11, len(LABELS) - 1), None]
+    rows = [{"label": label, "sigmas": value} for label, value in zip(LABELS, sigmas, strict=True)]
+    return plot_run_difference(("runs/lm", "runs/adam"), losses, rows)
+
+
+@compared
+def test_run_difference_of_runs_that_share_nothing():
+    return plot_run_difference(("a", "b"), ([3.0, 2.0, 2.0], [5.0, np.nan, 2.5]), [])

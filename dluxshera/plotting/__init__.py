@@ -41,6 +41,7 @@ from .radial import plot_radial_profile as plot_radial_profile
 from .radial import radial_profile as radial_profile
 from .report import fit_report as fit_report
 from .report_record import FitReport as FitReport
+from .run_difference import plot_run_difference as plot_run_difference
 from .shera import SHERA_PANELS as SHERA_PANELS
 from .shera import plot_shera_page as plot_shera_page
 from .style import STYLE as STYLE

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ._cli_options import DONE, FAILED, INTERRUPTED, Commands, positive, stop_on_signal
+from ._cli_options import DONE, FAILED, INTERRUPTED, Commands, natural, positive, stop_on_signal
 
 EXECUTORS = ("local", "processes", "dask")
 
@@ -35,6 +35,8 @@ def add_commands(commands: Commands) -> None:
 
 def _add_description(command: argparse.ArgumentParser) -> None:
     command.add_argument("campaign", metavar="NAME|FILE", help="a packaged campaign, or a YAML file")
+    command.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override of the model")
+    command.add_argument("--seed", type=natural, metavar="N", help="seed of the noise, over the campaign's own")
     size = command.add_mutually_exclusive_group()
     size.add_argument("--small", dest="size", action="store_const", const="small", help="(default, where there is one)")
     size.add_argument("--full", dest="size", action="store_const", const="full", help="the full size")
@@ -56,10 +58,23 @@ def _list(arguments: argparse.Namespace, console: Any) -> int:
     return DONE
 
 
-def _preview(arguments: argparse.Namespace, console: Any) -> int:
-    from .campaigns import Campaign, preview
+def _campaign(arguments: argparse.Namespace) -> Any:
+    """What the file says, and over it the options."""
+    from .campaigns import Campaign
+    from .config.settings import assignment
 
-    found = preview(Campaign.read(arguments.campaign, arguments.size), measure=not arguments.fast)
+    campaign = Campaign.read(arguments.campaign, arguments.size)
+    overrides = {path: value for text in arguments.set for path, value in assignment(text).items()}
+    unheard = [path for path in overrides if path in campaign.settings]
+    if unheard:
+        raise ValueError(f"--set {unheard[0]}: this campaign varies it. Change the campaign's file.")
+    return campaign.changed(overrides, arguments.seed) if overrides or arguments.seed is not None else campaign
+
+
+def _preview(arguments: argparse.Namespace, console: Any) -> int:
+    from .campaigns import preview
+
+    found = preview(_campaign(arguments), measure=not arguments.fast)
     seconds = found.seconds_with(arguments.workers)
     data = found._asdict() | {"groups": [group._asdict() for group in found.groups], "workers": arguments.workers,
                               "seconds": seconds}  # fmt: skip
@@ -87,9 +102,9 @@ def _duration(seconds: float) -> str:
 
 
 def _run(arguments: argparse.Namespace, console: Any) -> int:
-    from .campaigns import Campaign, Experiment
+    from .campaigns import Experiment
 
-    campaign = Campaign.read(arguments.campaign, arguments.size)
+    campaign = _campaign(arguments)
     folder = arguments.output
     if folder is None:
         folder = Path("experiments") / campaign.name

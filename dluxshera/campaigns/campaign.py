@@ -61,6 +61,18 @@ class Campaign:
         """
         return cls(*read_description(name_or_path, size))
 
+    def changed(self, overrides: Mapping[str, Any], seed: int | None = None) -> "Campaign":
+        """The same with other values by path, over those of the file, and another seed.
+
+        Parameters
+        ----------
+        overrides : mapping of str to value
+            What varies cannot be overridden: its axis decides.
+        seed : int, optional
+        """
+        values = {"overrides": {**self.values["overrides"], **overrides}}
+        return Campaign({**self.values, **values} | ({} if seed is None else {"seed": seed}), self.size)
+
     @property
     def name(self) -> str:
         """Name of the campaign and of its experiment."""

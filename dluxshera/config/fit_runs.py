@@ -154,7 +154,8 @@ def _same_engine(run: Run, run_dir: Path, objective: Objective, max_steps: int |
     limit = choice.get("max_steps") if max_steps is None else max_steps
     engine = engine_of(run.profile, choice.get("name"), limit, objective, theta)
     stored, rebuilt = run.meta["optimizer"], _as_stored(engine_settings(engine))
-    changed = [key for key, value in rebuilt.items() if key != "max_steps" and stored.get(key) != value]
+    rebuilt = {key: value for key, value in rebuilt.items() if key in stored and key != "max_steps"}
+    changed = [key for key, value in rebuilt.items() if stored[key] != value]
     if changed:
         raise ValueError(
             f"{run_dir}: expected the settings of the engine that it was fitted with, got others for {changed[0]!r}. "

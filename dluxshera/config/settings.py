@@ -65,7 +65,7 @@ def read_settings(
     if name is None:
         raise ConfigError("No profile given. Name one, for example shera_flight, or give --config with a profile.")
     layers = [Layer("the image", extra or {}), *_config_layers(document)]
-    layers += [Layer(f"--set {text}", _assignment(text)) for text in assignments]
+    layers += [Layer(f"--set {text}", assignment(text)) for text in assignments]
     return read_profile_of(name, layers, target)
 
 
@@ -91,7 +91,14 @@ def _read_config(path: Path) -> Document:
     return document
 
 
-def _assignment(text: str) -> dict[str, Any]:
+def assignment(text: str) -> dict[str, Any]:
+    """A path and its value from `path=value`, as `--set` takes it.
+
+    Raises
+    ------
+    ConfigError
+        Naming the text, if it is none.
+    """
     path, equals, value = text.partition("=")
     if not equals or not path.strip() or not value.strip():
         raise ConfigError(f"--set {text!r}: expected path=value.")

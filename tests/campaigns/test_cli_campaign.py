@@ -40,6 +40,15 @@ def test_a_campaign_from_preview_to_table(capsys, tmp_path, file):
     assert run(capsys, "run", file, "-o", tmp_path / "out", "--full", "--update", "--json").json["there"] == 2
 
 
+def test_values_and_seed_given_on_the_command_line_win(capsys, tmp_path, file):
+    options = ("--set", "binary.separation_as=900 mas", "--seed", "7")
+    done = run(capsys, "run", file, "-o", tmp_path / "out", "--json", *options)
+    assert done.code == 0 and done.json["done"] == 2
+    kept = Experiment.open(tmp_path / "out").campaign.values
+    assert kept["overrides"]["binary.separation_as"] == "900 mas" and kept["seed"] == 7
+    assert read_table(tmp_path / "out")["binary.separation_as.truth"] == pytest.approx([0.9, 0.9])
+
+
 def test_a_signal_finishes_the_batch(capsys, tmp_path, file, monkeypatch):
     from dluxshera import _cli_campaign
 
@@ -71,6 +80,9 @@ BAD = [
     (["run", "FILE", "-o", "absent/out"], "does not exist"),
     (["run", "FILE", "-o", "out", "--executor", "local", "--workers", "2"], "workers"),
     (["run", "FILE", "--small", "--full"], "not allowed"),
+    (["run", "FILE", "-o", "out", "--set", "binary.contrast=3"], "--set binary.contrast: this campaign varies it"),
+    (["preview", "FILE", "--fast", "--set", "binary.contrasts=3"], "binary.contrasts"),
+    (["preview", "FILE", "--fast", "--set", "binary.separation_as"], "path=value"),
 ]
 
 

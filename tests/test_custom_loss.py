@@ -66,6 +66,21 @@ def test_the_loss_and_more(model, space):
     assert float(found.aux["flux"]) == pytest.approx(float(space.unpack(found.theta, model).model().sum()))
 
 
+class Weighing(eqx.Module):
+    """A loss of one's own with a method, and more than numbers beside it."""
+
+    target: jnp.ndarray
+
+    def loss(self, theta):
+        return jnp.sum((theta - self.target) ** 2), {"name": "distance", "theta": theta}
+
+
+def test_a_method_may_give_the_loss_and_more():
+    found = ds.fit(Weighing(jnp.ones(2)), jnp.zeros(2))
+    assert found.converged and found.aux["name"] == "distance"
+    np.testing.assert_allclose(found.aux["theta"], 1, atol=1e-6)
+
+
 def test_labels_name_what_is_not_finite(space):
     wall = ds.LossObjective(lambda theta: jnp.sum(jnp.where(theta[1] < 0, jnp.nan, (theta + 1) ** 2)), space.labels)
     found = ds.fit(wall, jnp.ones(3), ds.SimpleGD(learning_rate=0.6))
@@ -133,7 +148,7 @@ def test_what_is_no_loss_is_refused():
         (lambda theta: (jnp.sum(theta), theta, theta), r"\(loss, aux\), got tuple"),
         (lambda theta: theta**2, r"got float64 of shape \(2,\)"),
         (lambda theta: jnp.sum(theta) + 1j, "got complex128"),
-        (lambda theta: 3, "got int64"),
+        (lambda theta: 3, "got int"),
         (lambda theta: None, "got NoneType"),
     ],
 )

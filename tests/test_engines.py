@@ -139,13 +139,46 @@ def test_a_derivative_that_is_not_a_number_is_no_dead_parameter(name):
 # A bound, all engines
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("gd", "adam", "sgd", "undamped")])
+def test_an_optimum_beyond_a_bound_is_said_to_be_on_it(name):
+    """The data want a rate of five, three are allowed; nothing is known of an error there."""
+    space = ds.ThetaSpace(decay(), ["level", "rate"], overrides={"rate": {"bounds": (0.5, 3.0)}})
+    steep = decay(rate=5.0)
+    found = ds.fit(
+        ds.Objective(decay(), space, ds.Observation(counts(steep), steep.model()), "gaussian"),
+        space.pack(decay()),
+        ENGINES[name],
+    )
+    assert found.result == "ended on a bound" and found.stats["at_bounds"] == found.stats["pinned"] == ("rate",)
+    assert np.isinf(found.sigma("rate")) and 0 < found.sigma("level") < np.inf
+    assert float(found.model.rate) == pytest.approx(3.0, abs=1e-6)
+
+
+def test_what_the_data_do_not_determine_is_in_the_result(best):
+    assert best.converged and best.result == "converged, but the data do not determine everything"
+    assert np.isinf(best.sigma("silent")) and np.isinf(best.sigma("factor"))
+
+
+def test_a_rising_loss_never_settles():
+    found = ds.fit(lambda x: jnp.sum(x**2), jnp.ones(2), ds.sgd(1.001), stopping=ds.StoppingRules(loss=0.1))
+    assert found.result == "the loss rises" and not found.converged
+
+
+@pytest.mark.parametrize(("stiff", "begin"), [(1.0, (1.0, 1.0)), (1e12, (0.0, 100.0))])
+def test_a_small_rate_is_no_convergence(stiff, begin):
+    engine = ds.SimpleGD(learning_rate=1e-12, max_steps=5)
+    found = ds.fit(lambda x: 0.5 * (stiff * x[0] ** 2 + x[1] ** 2), jnp.array(begin), engine)
+    assert found.result == "step limit reached" and found.stats["steps"] == 5
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bound_hit_is_a_finding(name, problem):
     """Data without the signal whose level may not be negative."""
     empty = with_image(problem, counts(decay(level=1e-9)) - 8.0)
     found = ds.fit(empty, problem.space.pack(decay(level=30.0)), engine=ENGINES[name])
     assert np.isfinite(found.stats["loss"]) and float(found.model.level * found.model.factor) < 30
-    assert found.result != "running" and "level" not in (found.stats["first_bad"] or "")
+    assert np.isinf(found.sigma("level"))  # with its factor free
+    assert found.result not in ("running", "converged") and "level" not in (found.stats["first_bad"] or "")
     assert float(found.model.level) >= 0
 
 
@@ -474,7 +507,7 @@ def test_what_ends_a_fit_does_not_depend_on_what_came_before_it(problem, start, 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ds.IdentifiabilityWarning)
             found = ds.fit(problem, best.theta, engine=ENGINES[name])
-        assert found.result in ("converged", "no step lowers the loss"), name
+        assert found.result == "no step lowers the loss" or found.converged, name
         assert found.stats["loss"] <= best.stats["loss"] * (1 + 1e-12)
 
 

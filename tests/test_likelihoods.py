@@ -145,3 +145,10 @@ def test_variances_whiten(name):
 def test_unknown_likelihoods_are_refused_with_the_names_there_are():
     with pytest.raises(ValueError, match="poisson, gaussian, gaussian_model, got 'chi2'"):
         likelihood_named("chi2")
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_count_that_is_not_a_number_is_never_taken_for_one(name):
+    pixels = data([[np.nan, 3.0]], variance=[[1.0, 1.0]])
+    found = loss(likelihood_named(name), [[2.0, 2.0]], pixels)
+    assert np.isnan(found[0, 0]) and np.isfinite(found[0, 1])

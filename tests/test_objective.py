@@ -218,3 +218,14 @@ def test_a_total_is_fitted_with_its_standard_error():
     best = 1 + np.log10(counts.sum() / float(dark.model().sum()))
     assert float(solution.model.log_flux) == pytest.approx(best, abs=1e-4)
     assert float(solution.sigma("log_flux")) == pytest.approx(1 / np.sqrt(counts.sum()) / np.log(10), rel=1e-3)
+
+
+def test_a_used_pixel_that_is_not_finite_is_refused(model, space, observation):
+    """Also from what is no `Observation`, which would mask it."""
+    image = np.array(observation.image)
+    image[3, 4] = np.nan
+    bare = SimpleNamespace(image=image, variance=None, mask=np.ones_like(image, bool), exposures=1.0)
+    with pytest.raises(ValueError, match="finite counts in every used pixel, got 1"):
+        ds.Objective(model, space, bare)
+    bare.mask[3, 4] = False
+    assert np.isfinite(loss(ds.Objective(model, space, bare), space.pack(model)))

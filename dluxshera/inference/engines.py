@@ -28,6 +28,8 @@ class FitResult(enum.StrEnum):
     RISING = "the loss rises"
     NOT_FINITE = "loss or gradient not finite"
     INTERRUPTED = "interrupted"
+    AT_BOUND = "ended on a bound"
+    UNDETERMINED = "converged, but the data do not determine everything"
 
     @property
     def is_convergence(self) -> bool:
@@ -40,7 +42,10 @@ class FitResult(enum.StrEnum):
         return self in (FitResult.RISING, FitResult.NOT_FINITE)
 
 
-CONVERGENCE = (FitResult.CONVERGED, FitResult.LOSS_SETTLED, FitResult.STEP_SETTLED, FitResult.GRADIENT_SETTLED)
+CONVERGENCE = (
+    *(FitResult.CONVERGED, FitResult.LOSS_SETTLED, FitResult.STEP_SETTLED, FitResult.GRADIENT_SETTLED),
+    *(FitResult.AT_BOUND, FitResult.UNDETERMINED),
+)
 RESULTS = tuple(FitResult)  # by code
 
 

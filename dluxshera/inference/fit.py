@@ -17,7 +17,7 @@ from .engines import RESULTS, AbstractEngine, EngineState, FitResult, check_whol
 from .fisher import Identifiability, covariance, fisher_information, identifiability, prior_information
 from .levenberg_marquardt import LevenbergMarquardt
 from .loop import Course, Rows, begin, row_of, run_chunk
-from .loss_objective import LossObjective, as_objective, check_loss
+from .loss_objective import LossObjective, as_objective, check_loss, with_one_loss
 from .nonfinite import first_bad
 from .progress import FitProgress, trace_of
 from .quasi_newton import LBFGS
@@ -103,7 +103,9 @@ def fit(
     objective = as_objective(objective)
     engine = chosen_engine(objective, engine)
     rules, started = stopping or StoppingRules(), time.perf_counter()
-    first = _first_state(objective, engine, _checked_start(objective, theta), state, warm)
+    theta = _checked_start(objective, theta)
+    objective = with_one_loss(objective, theta)
+    first = _first_state(objective, engine, theta, state, warm)
     run = _Run(engine, objective, rules, record_theta, chunk)
     course, rows = run.start(first, best_state)
     report = _report(objective, course.state)
@@ -289,6 +291,14 @@ def _first_bad(objective: Any, state: EngineState, result: FitResult) -> str | N
     return first_bad(objective, state) if met or result == FitResult.NOT_FINITE else None
 
 
+def _refined(result: FitResult, pinned: tuple[str, ...], spread: Float[Array, "D D"]) -> FitResult:
+    """How a fit ended, where parameters ran into bounds, or have no error."""
+    if pinned and (result.is_convergence or result == FitResult.STALLED):
+        return FitResult.AT_BOUND
+    lost = bool(np.isinf(np.diagonal(spread)).any())
+    return FitResult.UNDETERMINED if lost and result == FitResult.CONVERGED else result
+
+
 def _solution(engine, objective, course, rows, result, report, seconds) -> Solution:
     best, tally = course.best, course.state.tally
     stats = {
@@ -305,6 +315,7 @@ def _solution(engine, objective, course, rows, result, report, seconds) -> Solut
         information, curvature = _curvature(objective, best)
         spread = covariance(curvature) if np.isfinite(curvature).all() else jnp.full_like(curvature, jnp.nan)
         stats |= goodness(objective, best.theta, spread)
+        result = _refined(result, stats["pinned"], spread)
         known = {"information": information, "covariance": spread}
         known["model"] = objective.space.unpack(best.theta, objective.model)
     return Solution(

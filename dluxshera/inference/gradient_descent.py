@@ -1,7 +1,7 @@
 """Plain gradient descent as an engine."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,6 +20,14 @@ from .engines import (
 )
 
 
+class _Memory(NamedTuple):
+    """Rate (), gradient (D,) at the present θ, and the curvature () that the last step met; zero before one has."""
+
+    rate: Float[Array, ""]
+    gradient: Float[Array, " D"]
+    curvature: Float[Array, ""]
+
+
 class SimpleGD(AbstractEngine):
     """theta <- theta - learning_rate * gradient: one rate, nothing else.
 
@@ -30,7 +38,9 @@ class SimpleGD(AbstractEngine):
         By default one over the largest eigenvalue of the information at the start, the largest rate that is
         stable there.
     tolerance : float
-        Converged when the predicted gain of the next step, half rate times gradient squared, is below this.
+        Converged when the predicted gain of a step to the bottom along the gradient is below this: gradient squared
+        over twice the curvature that the last step met, or half rate times gradient squared where that is more. A small
+        rate is no convergence.
     """
 
     max_steps: int = eqx.field(static=True, default=500)
@@ -50,14 +60,14 @@ class SimpleGD(AbstractEngine):
     def init(self, theta: Float[Array, " D"]) -> EngineState:
         """Rate and gradient are found by the first step."""
         zero = jnp.zeros((), theta.dtype)
-        return initial_state(theta, None, (zero, jnp.zeros_like(theta)), tried=theta, base_lr=zero)
+        return initial_state(theta, None, _Memory(zero, jnp.zeros_like(theta), zero), tried=theta, base_lr=zero)
 
     def step(self, objective: Any, state: EngineState) -> EngineState:
         """One step down the gradient; a step to a loss or gradient that is not finite is refused,
         which ends the descent: the same gradient would lead there again.
         """
         start = state.step < 0
-        rate, gradient = state.memory
+        rate, gradient, curvature = state.memory
         move = jnp.where(start, 0.0, rate * gradient)
         loss, slope = jax.value_and_grad(objective.loss)(state.theta - move)
         finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(slope))
@@ -65,6 +75,7 @@ class SimpleGD(AbstractEngine):
         rate = jax.lax.cond(start, lambda: self._rate(objective, state.theta), lambda: rate)
         pick = lambda new, old: jnp.where(accepted, new, old)  # noqa: E731
         norm = jnp.linalg.norm(pick(slope, gradient))
+        curvature = jnp.where(accepted & ~start, _curvature_along(move, slope - gradient, curvature), curvature)
         return EngineState(
             theta=pick(state.theta - move, state.theta),
             loss=pick(loss, state.loss),
@@ -73,9 +84,9 @@ class SimpleGD(AbstractEngine):
             step_norm=jnp.linalg.norm(move),
             accepted=accepted,
             rejections=pick(0, MOST_REJECTIONS),
-            converged=0.5 * rate * norm**2 < self.tolerance,
+            converged=_gain(norm, rate, curvature) < self.tolerance,
             information=None,
-            memory=(rate, pick(slope, gradient)),
+            memory=_Memory(rate, pick(slope, gradient), curvature),
             finite=finite,
             tried=state.theta - move,
             base_lr=rate,
@@ -88,3 +99,16 @@ class SimpleGD(AbstractEngine):
         expansion = objective.expansion(theta)
         largest = jnp.linalg.eigvalsh(expansion.information + expansion.prior_information)[-1]
         return jnp.where(largest > 0, 1 / jnp.where(largest > 0, largest, 1.0), 1.0)
+
+
+def _curvature_along(move: Float[Array, " D"], change: Float[Array, " D"], before) -> Float[Array, ""]:
+    """Of the loss along a step down `move`, from the gradients at its ends; the one before where it is not positive."""
+    squared = jnp.sum(move**2)
+    found = -jnp.sum(move * change) / jnp.where(squared > 0, squared, 1.0)
+    return jnp.where(jnp.isfinite(found) & (found > 0), found, before)
+
+
+def _gain(norm: Float[Array, ""], rate: Float[Array, ""], curvature: Float[Array, ""]) -> Float[Array, ""]:
+    """Of a step to the bottom along the gradient; without end where no curvature is known, unless there is no slope."""
+    longest = jnp.where(curvature > 0, jnp.maximum(rate, 1 / jnp.where(curvature > 0, curvature, 1.0)), jnp.inf)
+    return jnp.where(norm > 0, 0.5 * norm**2 * longest, 0.0)

@@ -60,7 +60,7 @@ class Poisson(AbstractLikelihood):
         excess = jnp.where(positive, (mean - safe) / safe, 0.0)
         # log1p(-1) at a mean of zero is infinite: the floor keeps the ratio finite and its gradient too.
         half_deviance = safe * (excess - jnp.log1p(jnp.maximum(excess, -1 + jnp.finfo(excess.dtype).epsneg)))
-        empty = mean - jnp.where(count < 0, count, 0.0) * jnp.log(mean)
+        empty = mean - jnp.minimum(count, 0.0) * jnp.log(mean)  # a count that is not a number stays none
         impossible = positive & (signal < -1e-3 * count - 1e-6)  # rounding alone makes an empty pixel slightly negative
         return jnp.where(impossible, jnp.inf, jnp.where(positive, half_deviance, empty))
 

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .abstract_objective import AbstractObjective
+from .abstract_objective import AbstractObjective, is_informed
 
 
 class LossObjective(AbstractObjective):
@@ -62,6 +61,14 @@ def as_objective(objective: Any) -> Any:
     return LossObjective(objective)
 
 
+def with_one_loss(objective: Any, theta: Float[Array, " D"]) -> Any:
+    """An objective of one's own whose `loss` gives `(loss, aux)` as a `LossObjective`; any other as it is."""
+    if isinstance(objective, LossObjective) or is_informed(objective):
+        return objective
+    pair = _split(eqx.filter_eval_shape(objective.loss, theta))[1] is not None
+    return LossObjective(objective.loss, getattr(objective, "labels", None)) if pair else objective
+
+
 def check_loss(objective: Any, theta: Float[Array, " D"]) -> None:
     """Raise TypeError unless a function of θ gives one real number, or that and something else.
 
@@ -69,7 +76,7 @@ def check_loss(objective: Any, theta: Float[Array, " D"]) -> None:
     """
     if not isinstance(objective, LossObjective):
         return
-    value, _ = _split(jax.eval_shape(objective.function, theta))
+    value, _ = _split(eqx.filter_eval_shape(objective.function, theta))
     shape, kind = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape != () or not jnp.issubdtype(kind, jnp.floating):
         got = type(value).__name__ if shape is None else f"{kind} of shape {shape}"

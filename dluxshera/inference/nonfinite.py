@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..params import ParameterError
 from .abstract_objective import is_informed
 from .engines import EngineState
+from .frame_stack import FrameStack
 from .loss_objective import label_of
 
 
@@ -45,7 +46,10 @@ def first_bad(objective: Any, state: EngineState) -> str | None:
 
 
 def _own_theta(objective: Any) -> Float[Array, " D"] | None:
-    """θ of the objective's model, where that has one."""
+    """θ of the objective's model, where that has one; of a stack of frames, that of all its frames."""
+    if isinstance(objective, FrameStack):
+        own = jnp.tile(objective.reference[np.array(objective.own, int)], (objective.num_observations, 1))
+        return objective.join(objective.reference[np.array(objective.shared, int)], own)
     if not is_informed(objective):
         return None
     try:

@@ -54,6 +54,7 @@ class Objective(AbstractInformedObjective):
         self.likelihood = likelihood_named(likelihood)
         self.image = jnp.asarray(observation.image, float)
         self.mask = jnp.asarray(observation.mask, bool)
+        _check_pixels(self.image, self.mask)
         self.exposures = jnp.asarray(observation.exposures, float)
         self.variance = _positive_variance(observation, likelihood)
         expected = jax.eval_shape(lambda m: m.model(), model).shape
@@ -128,6 +129,15 @@ def _above_rounding(information: Float[Array, "D D"], total: Float[Array, ""]):
     """
     seen = ~(jnp.diagonal(information) <= LEAST_RESPONSE**2 * total)  # what is not a number stays so
     return jnp.where(seen[:, None] & seen, information, 0.0), seen
+
+
+def _check_pixels(image: Array, mask: Array) -> None:
+    """Raise ValueError unless every used pixel is finite; traced ones pass, and shapes are checked apart."""
+    if isinstance(image, jax.core.Tracer) or isinstance(mask, jax.core.Tracer) or image.shape != mask.shape:
+        return
+    bad = int(np.sum(~np.isfinite(image) & np.asarray(mask)))
+    if bad:
+        raise ValueError(f"Expected finite counts in every used pixel, got {bad} that are not. Mask them.")
 
 
 def _strong(leaf: Any) -> Any:

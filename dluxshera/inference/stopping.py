@@ -96,7 +96,7 @@ def outcome(engine: AbstractEngine, rules: StoppingRules, before: EngineState, s
     tally, at_start = state.tally, state.step <= 0
     rounding = 100 * jnp.finfo(state.loss.dtype).eps * jnp.abs(tally.start_loss)
     above = state.loss > tally.start_loss + rounding
-    settled = (tally.settled >= rules.patience) & ~at_start
+    settled = (tally.settled >= rules.patience) & ~at_start & ~above
     stuck = state.rejections >= MOST_REJECTIONS
     cases = [
         (FitResult.NOT_FINITE, at_start & ~(jnp.isfinite(state.loss) & state.finite)),

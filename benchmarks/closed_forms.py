@@ -50,7 +50,7 @@ def talbot_image():
 
 
 def aperture_on_axis():
-    """4 sin^2(pi a^2 / (2 lambda z)) behind a circular aperture of radius a (Goodman, Introduction to Fourier Optics)."""
+    """4 sin^2(pi a^2 / (2 lambda z)) behind a circular aperture (Goodman, Introduction to Fourier Optics, ch. 4)."""
     npix, width, radius = 257, 4e-3, 1e-3
     x = coordinates(npix, width)
     edge = width / npix

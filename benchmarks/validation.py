@@ -134,12 +134,12 @@ def draw(case, path):
         axes = figure.subplots(1, 3)
         for ax, values, title in zip(axes, (ours, theirs), ("dluxshera", case.against), strict=False):
             shown = ax.imshow(np.log10(np.maximum(values, 1e-8)), origin="lower", vmin=-6, vmax=0)
-            ax.set_title(f"{title}, log10 of the peak")
-            figure.colorbar(shown, ax=ax, shrink=0.8)
+            ax.set_title(title)
+            figure.colorbar(shown, ax=ax, shrink=0.8, label="log10 of the peak")
         reach = np.abs(ours - theirs).max()
         shown = axes[2].imshow(ours - theirs, origin="lower", cmap="RdBu_r", vmin=-reach, vmax=reach)
-        axes[2].set_title("difference, of the peak")
-        figure.colorbar(shown, ax=axes[2], shrink=0.8)
+        axes[2].set_title("difference")
+        figure.colorbar(shown, ax=axes[2], shrink=0.8, label="of the peak")
         for ax in axes:
             ax.set(xticks=[], yticks=[])
         figure.savefig(path, dpi=110)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+FIGURES = (".png", ".pdf", ".svg")
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,6 +86,24 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise ValueError(f"{path}: the folder {path.absolute().parent} does not exist. Make it first.")
     if path.exists() and not overwrite:
         raise ValueError(f"{path}: exists already. Choose another name, or give --overwrite.")
+
+
+def check_figure(path: Path | None) -> None:
+    """Refuse the file of a figure that could not be written, before any work is done."""
+    if path is None:
+        return
+    if path.suffix.lower() not in FIGURES:
+        raise ValueError(f"{path}: expected a name that ends in {', '.join(FIGURES)}, to write a figure to.")
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder. Choose another name for the figure.")
+    check_output(path, overwrite=True)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a folder for several files that could not be made, before any work is done."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: expected a folder, got a file. Choose another name.")
+    check_output(path, overwrite=True)
 
 
 def check_run(run_dir: Path, overwrite: bool) -> None:

@@ -1,13 +1,17 @@
-"""Ptychography on the command line: simulate, info, reconstruct, judge, diagnose."""
+"""Ptychography on the command line: simulate, info, reconstruct, judge, diagnose; the networks of `_cli_network`."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+from . import _cli_network
 from ._cli_options import (
     DONE,
+    FAILED,
     INTERRUPTED,
     Commands,
+    check_figure,
+    check_folder,
     check_output,
     check_run,
     natural,
@@ -23,7 +27,7 @@ DEFAULT_MODES, DEFAULT_SECONDS = 2, 60.0
 
 def add_commands(commands: Commands) -> None:
     """Declare the commands of this file."""
-    group = commands.group("ptycho", "scanning coherent diffraction: simulate, reconstruct, judge, diagnose")
+    group = commands.group("ptycho", "scanning coherent diffraction: simulate, reconstruct, train, infer, judge")
     _add_simulate(group)
     info = group.add("info", _info, "what a scan file holds")
     _add_scan(info)
@@ -31,23 +35,27 @@ def add_commands(commands: Commands) -> None:
     _add_reconstruct(group)
     judge = group.add("judge", _judge, "compare a reconstruction with the truth in its data, or halves of the scan")
     judge.add_argument("run_dir", type=Path, metavar="RUN")
+    judge.add_argument("--halves", action="store_true", help="of the scan, even where its data hold an object: a guess")
     judge.add_argument("--rescale", metavar="best|NUMBER", help="multiply the object before judging; recorded")
     judge.add_argument(
         "--epochs", type=positive, default=60, metavar="N", help="for each half, where no truth is known"
     )
     judge.add_argument("--plot", type=Path, metavar="FILE", help="object beside the truth, or ring correlation")
     diagnose = group.add("diagnose", _diagnose, "why a reconstruction goes wrong: tables, JSON and pictures")
-    diagnose.add_argument("scan", type=Path, metavar="FILE|RUN")
+    _add_scan(diagnose, "FILE|RUN", "scan file, as for info, or a run directory")
     diagnose.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the pictures and JSON")
     diagnose.add_argument("--gridsize", type=positive, default=2, metavar="G", help="G x G patterns in a group")
     diagnose.add_argument("--neighbours", type=positive, default=7, metavar="K", help="to choose group members from")
     diagnose.add_argument("--groups", type=positive, metavar="N", help="groups asked for (default: all there can be)")
     diagnose.add_argument("--canvas", type=positive, metavar="SIDE", help="nominal canvas to compare with, pixels")
     diagnose.add_argument("--seed", type=natural, default=0, metavar="N")
+    _cli_network.add_commands(group, _add_scan)
 
 
-def _add_scan(command: argparse.ArgumentParser) -> None:
-    command.add_argument("scan", type=Path, metavar="FILE", help=".npz, .cxi, .h5, .hdf5 or .nxs")
+def _add_scan(
+    command: argparse.ArgumentParser, metavar: str = "FILE", text: str = ".npz, .cxi, .h5, .hdf5 or .nxs"
+) -> None:
+    command.add_argument("scan", type=Path, metavar=metavar, help=text)
     command.add_argument("--dc", choices=("centre", "corner"), default="centre", help="where the zero frequency is")
     command.add_argument("--find-bad", action="store_true", help="mask gaps, dead and hot pixels that can be found")
     command.add_argument("--drop-empty", action="store_true", help="leave out patterns without a count")
@@ -92,11 +100,15 @@ def _add_reconstruct(group: Commands) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace an existing run")
 
 
+def _door(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `read_scan` is asked for besides the file."""
+    return {name: getattr(arguments, name) for name in ("dc", "find_bad", "drop_empty", "photons")}
+
+
 def _read(arguments: argparse.Namespace) -> Any:
     from .ptychography import read_scan
 
-    options = {"dc": arguments.dc, "find_bad": arguments.find_bad, "drop_empty": arguments.drop_empty}
-    return read_scan(arguments.scan, **options, photons=arguments.photons)
+    return read_scan(arguments.scan, **_door(arguments))
 
 
 def _table(record: dict[str, Any], title: str | None = None) -> Any:
@@ -107,19 +119,14 @@ def _table(record: dict[str, Any], title: str | None = None) -> Any:
 
 
 def _simulate(arguments: argparse.Namespace, console: Any) -> int:
-    from .ptychography import image_object, make_scan, scan_facts, write_scan
+    from .ptychography import make_scan, scan_facts, write_scan
+    from .ptychography.scan_files import check_format
 
     check_output(arguments.output, arguments.overwrite)
+    check_format(arguments.output, arguments.amplitudes)
     options = {"background": arguments.background, "independent": arguments.independent}
-    kind = arguments.object
-    if kind not in OBJECTS:
-        from .plotting.pictures import read_picture
-
-        if not Path(kind).is_file():
-            raise ValueError(f"--object {kind!r}: expected {', '.join(OBJECTS)}, or the file of a picture.")
-        kind = image_object(read_picture(kind))
     data = make_scan(
-        kind,
+        arguments.object if arguments.object in OBJECTS else _picture(Path(arguments.object)),
         size=arguments.size,
         npix=arguments.npix,
         scan=arguments.scan,
@@ -136,11 +143,28 @@ def _simulate(arguments: argparse.Namespace, console: Any) -> int:
     return DONE
 
 
+def _picture(path: Path) -> Any:
+    """A complex array as it is, a picture as the amplitude of an object."""
+    import numpy as np
+
+    from .plotting.pictures import read_picture
+    from .ptychography import ScanError, image_object
+
+    if not path.is_file():
+        raise ValueError(f"--object {path}: expected {', '.join(OBJECTS)}, or the file of a picture (or .npy).")
+    pixels = read_picture(path)
+    if np.iscomplexobj(pixels):
+        return pixels
+    try:
+        return image_object(pixels)
+    except ScanError as error:
+        raise ValueError(f"--object {path}: {error}") from error
+
+
 def _info(arguments: argparse.Namespace, console: Any) -> int:
     from .ptychography import info
 
-    if arguments.plot is not None:
-        check_output(arguments.plot, overwrite=True)
+    check_figure(arguments.plot)
     data = _read(arguments)
     record = info(data)
     if arguments.plot is not None:
@@ -167,7 +191,8 @@ def _reconstruct(arguments: argparse.Namespace, console: Any) -> int:
     if arguments.time is not None and arguments.epochs is not None:
         raise ValueError("Expected --time or --epochs, got both. Leave one out.")
     data = _read(arguments)
-    seconds = None if arguments.epochs is not None else arguments.time or DEFAULT_SECONDS
+    seconds = DEFAULT_SECONDS if arguments.time is None else arguments.time
+    seconds = None if arguments.epochs is not None else seconds
     with console.epochs(seconds, arguments.epochs) as on_epoch, stop_on_signal() as should_stop:
         found = reconstruct_to_run(
             arguments.output,
@@ -202,12 +227,12 @@ def _conclude(console: Any, found: Any, run_dir: Path) -> int:
     """Write the report of a reconstruction, show what it came to, and give its exit code."""
     from ._report import write_report
 
-    page, interrupted = write_report(run_dir), found.facts["interrupted"]
+    page, interrupted, failure = write_report(run_dir), found.facts["interrupted"], found.facts["failure"]
     facts = {"run": str(run_dir), "deviance": found.deviance, "held_out_deviance": found.held_out_deviance,
              "epochs": len(found.history["loss"]) - 1, "optimisation_s": float(found.history["seconds"][-1]),
-             "report": str(page), "interrupted": interrupted}  # fmt: skip
+             "report": str(page), "interrupted": interrupted, "failure": failure}  # fmt: skip
     console.result(facts, lambda: _table(facts))
-    return INTERRUPTED if interrupted else DONE
+    return INTERRUPTED if interrupted else FAILED if failure else DONE
 
 
 def _penalties(total_variation: float | None) -> dict[str, float]:
@@ -220,13 +245,13 @@ def _judge(arguments: argparse.Namespace, console: Any) -> int:
     from .config.scan_runs import open_scan_run
     from .ptychography import judge_scan
 
-    if arguments.plot is not None:
-        check_output(arguments.plot, overwrite=True)
+    check_figure(arguments.plot)
+    rescale = _rescale(arguments.rescale)
     run = open_scan_run(arguments.run_dir)
     data, found = run.data(), run.reconstruction()
-    if data.object is None:
+    if data.object is None or arguments.halves:
         return _judge_halves(arguments, console, run, data)
-    judgement = judge_scan(data, found.object, found.positions, found.coverage, rescale=_rescale(arguments.rescale))
+    judgement = judge_scan(data, found.object, found.positions, found.coverage, rescale=rescale)
     if arguments.plot is not None:
         from .plotting.ptychography import plot_judgement
 
@@ -249,14 +274,16 @@ def _judge_halves(arguments: argparse.Namespace, console: Any, run: Any, data: A
 
     settings = run.meta["optimizer"]
     if arguments.rescale is not None:
-        raise ValueError("--rescale: expected only where the data hold the true object, which these do not.")
-    console.say("the data hold no true object: reconstructing each half of the scan")
+        raise ValueError("--rescale: expected only where the true object is compared with, got halves. Leave it out.")
+    console.say("no true object to compare with: reconstructing each half of the scan")
     halves = half_scans(data, settings["seed"])
     same = {name: settings[name] for name in ("modes", "refine", "likelihood", "seed", "batch")}
     penalties = Regularisers(settings["total_variation"])
     found = [reconstruct(half, **same, epochs=arguments.epochs, regularisers=penalties) for half in halves]
     record = judge_halves_of(*found)
-    if arguments.plot is not None and record["frc"] is not None:
+    if arguments.plot is not None and record["frc"] is None:
+        console.warn(f"{arguments.plot}: not drawn, for no ring has power in both halves")
+    elif arguments.plot is not None:
         from .plotting.ptychography import plot_ring_correlation
 
         curves = {"half against half": record["frc"]}
@@ -269,9 +296,10 @@ def _diagnose(arguments: argparse.Namespace, console: Any) -> int:
     from ._diagnosis import diagnose
 
     if arguments.output is not None:
-        check_output(arguments.output, overwrite=True)
+        check_folder(arguments.output)
     record = diagnose(
         arguments.scan,
+        _door(arguments),
         gridsize=arguments.gridsize,
         neighbours=arguments.neighbours,
         groups=arguments.groups,

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import _cli_ptycho
-from ._cli_options import DONE, FAILED, Commands, positive, stop_on_signal
+from . import _cli_network, _cli_ptycho
+from ._cli_options import DONE, FAILED, Commands, check_figure, positive, stop_on_signal
 
 
 def add_commands(commands: Commands) -> None:
@@ -28,6 +28,7 @@ def add_commands(commands: Commands) -> None:
     show.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     diff = commands.add("diff", _diff, "settings, parameters and losses of two runs")
     diff.add_argument("run_dirs", type=Path, nargs=2, metavar="RUN_DIR")
+    diff.add_argument("--plot", type=Path, metavar="FILE", help="losses and estimates as a figure (.png, .pdf, .svg)")
 
 
 def _check_there(run_dir: Path) -> None:
@@ -65,6 +66,8 @@ def _resume(arguments: argparse.Namespace, console: Any) -> int:
     _check_there(run_dir)
     if _is_scan(run_dir):
         return _cli_ptycho.resume(run_dir, arguments.max_steps, console)
+    if _is_network(run_dir):
+        return _cli_network.resume(run_dir, arguments.max_steps, console)
     with console.progress(arguments.max_steps) as on_step, stop_on_signal() as should_stop:
         solution = resume_run(run_dir, max_steps=arguments.max_steps, on_step=on_step, should_stop=should_stop)
     run = open_run(run_dir)
@@ -76,6 +79,13 @@ def _is_scan(run_dir: Path) -> bool:
     from .inference.run_artifacts import newest_valid
 
     return is_scan_run(newest_valid(run_dir))
+
+
+def _is_network(run_dir: Path) -> bool:
+    from .config.network_runs import is_network_run
+    from .inference.run_artifacts import newest_valid
+
+    return is_network_run(newest_valid(run_dir))
 
 
 def _ls(arguments: argparse.Namespace, console: Any) -> int:
@@ -186,11 +196,22 @@ def _diff(arguments: argparse.Namespace, console: Any) -> int:
     from .inference.run_artifacts import load_meta, load_summary
     from .inference.run_comparison import compare_runs
 
+    check_figure(arguments.plot)
     folders = [_readable(run_dir, console) for run_dir in arguments.run_dirs]
     found = compare_runs([load_meta(folder) for folder in folders], [load_summary(folder) for folder in folders])
     names = [str(run_dir) for run_dir in arguments.run_dirs]
+    if arguments.plot is not None:
+        _draw_difference(arguments.plot, names, folders, found["parameters"])
     console.result({"runs": names, **found}, lambda: _compared(names, found), whole_lines=True)
     return DONE
+
+
+def _draw_difference(path: Path, names: list[str], folders: list[Path], parameters: list[dict[str, Any]]) -> None:
+    from .inference.run_artifacts import load_trace
+    from .plotting.run_difference import plot_run_difference
+
+    losses = [load_trace(folder)["loss"] for folder in folders]
+    plot_run_difference(names, losses, parameters).savefig(path, dpi=150)
 
 
 def _compared(names: Sequence[str], found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .config.scan_runs import open_scan_run
+from .config.scan_runs import ScanRun, open_scan_run
 from .inference._artifact_json import encode_json
 from .ptychography import (
     bias_summary,
@@ -22,9 +22,12 @@ from .ptychography import (
     read_scan,
 )
 
+DOOR = {"dc": "centre", "find_bad": False, "drop_empty": False, "photons": None}  # options of read_scan, by default
+
 
 def diagnose(
     source: Path,
+    door: dict[str, Any],
     *,
     gridsize: int,
     neighbours: int,
@@ -39,6 +42,8 @@ def diagnose(
     ----------
     source : Path
         A scan file or a run directory.
+    door : dict
+        Options of `read_scan`, of a file.
     gridsize, neighbours, groups, seed
         Of the grouping; as many groups as patterns by default.
     canvas : int, pixels, optional
@@ -51,8 +56,8 @@ def diagnose(
     record : dict
         `grouping`, `probe`, `canvas`, `intensities` and, where the truth is known to a run, `bias`.
     """
-    run = open_scan_run(source) if source.is_dir() else None
-    data = read_scan(source) if run is None else run.data()
+    run = _run(source, door)
+    data = read_scan(source, **door) if run is None else run.data()
     found = None if run is None else run.reconstruction()
     probe = data.probe if found is None else found.probe
     chosen = group_patterns(data.positions, gridsize, groups or len(data), seed, neighbours)
@@ -71,6 +76,21 @@ def diagnose(
     if output is not None:
         _write(output, record, data, probe, chosen, canvas, pair)
     return record
+
+
+def _run(source: Path, door: dict[str, Any]) -> ScanRun | None:
+    """The run of a directory; None for a file."""
+    if not source.exists():
+        raise ValueError(f"{source}: expected a scan file or the run directory of a reconstruction, got nothing there.")
+    if not source.is_dir():
+        return None
+    given = ["--" + name.replace("_", "-") for name, plain in DOOR.items() if door[name] != plain]
+    if given:
+        raise ValueError(
+            f"{source}: expected {' and '.join(given)} only with a scan file, got a run directory, which holds its "
+            "data as they were reconstructed. Leave out what is for files."
+        )
+    return open_scan_run(source)
 
 
 def _on_the_grid_of(data: Any, found: Any) -> np.ndarray:

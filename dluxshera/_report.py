@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .config.network_runs import is_network_run
 from .config.runs import Run, open_run
 from .config.scan_runs import is_scan_run
 from .inference import run_artifacts as artifacts
@@ -41,6 +42,8 @@ def _page(path: Path) -> str:
 
     if is_experiment(path):
         return _experiment_page(path)
+    if is_network_run(path):
+        return _network_page(path)
     return _scan_page(path) if is_scan_run(path) else _fit_page(path)
 
 
@@ -48,6 +51,12 @@ def _experiment_page(folder: Path) -> str:
     from ._experiment_report import experiment_page
 
     return experiment_page(folder)
+
+
+def _network_page(run_dir: Path) -> str:
+    from ._network_report import network_report
+
+    return network_report(run_dir)
 
 
 def _scan_page(run_dir: Path) -> str:

@@ -169,5 +169,8 @@ def test_diff(cli, copy, broken_off):
     assert {row["name"]: (row["first"], row["second"]) for row in found["outcome"]}["status"] == ("ok", "interrupted")
     result = cli("diff", "run", broken_off)
     assert result.code == 0 and "none differs" in result.out and "in sigmas" in result.out
+    assert cli("diff", "run", broken_off, "--plot", "two.png").code == 0
+    assert Path("two.png").read_bytes()[:4] == b"\x89PNG"
+    refused(cli("diff", "run", broken_off, "--plot", "two.txt"), "two.txt")
     refused(cli("diff", "run", "nowhere"), "nowhere")
     assert cli("diff", "run").code == 2

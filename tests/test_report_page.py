@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import math
+import re
 import shutil
 import struct
 import subprocess
@@ -15,7 +16,7 @@ from dluxshera.inference.signals import Signal
 from dluxshera.inference.verdict import findings, headline
 from dluxshera.plotting import FitReport, fit_report
 from dluxshera.plotting import _sections as sections
-from dluxshera.plotting._html import align_decimals
+from dluxshera.plotting._html import PIXELS_PER_INCH, align_decimals
 
 LABELS = ("binary.separation_as", "binary.contrast", "optics.m1.zernike_coeffs_nm[Z4]", "plate_scale_as")
 UNITS = ("arcsec", "", "nm", "arcsec/pixel")
@@ -128,6 +129,23 @@ def test_the_figures_inside_ask_nothing_of_a_network_either(page):
             assert b'href="http' not in content and b"<script" not in content
         else:
             assert content.startswith(b"\x89PNG")
+
+
+def natural_inches(image: dict[str, str]) -> float:
+    """How wide a figure was drawn."""
+    kind, _, payload = image["src"].partition(";base64,")
+    content = base64.b64decode(payload)
+    if kind == "data:image/svg+xml":
+        return float(re.search(rb'<svg[^>]* width="([0-9.]+)pt"', content)[1]) / 72
+    return struct.unpack(">I", content[16:20])[0] / 220
+
+
+def test_type_has_one_size_in_all_figures(page):
+    widths = [natural_inches(image) for image in page.all("img")]
+    assert max(widths) > 2 * min(widths)
+    for image, inches in zip(page.all("img"), widths, strict=True):
+        assert float(image["width"]) == pytest.approx(PIXELS_PER_INCH * inches, abs=1.0)
+        assert float(image["width"]) <= 1064
 
 
 def test_every_image_has_words_with_its_numbers(page):
@@ -330,13 +348,14 @@ def test_a_browser_loads_every_image_and_fits_the_page_to_a_laptop(tmp_path, tex
     measure = (
         "<script>addEventListener('load', () => { const d = document.documentElement, i = [...document.images];"
         "d.dataset.drawn = i.filter(x => x.complete && x.naturalWidth > 100).length;"
+        "d.dataset.shrunk = i.filter(x => x.width < x.getAttribute('width')).length;"
         "d.dataset.overflow = d.scrollWidth - d.clientWidth; })</script>"
     )
     text = text.replace("style-src", "script-src 'unsafe-inline'; style-src", 1).replace("night-3", "x" * 100)
     (tmp_path / "report.html").write_text(text.replace("</body>", measure + "</body>"), encoding="utf-8")
     dom = chromium(tmp_path, "--window-size=1200,900", "--dump-dom", f"file://{tmp_path}/report.html").stdout
     root = Page(dom).all("html")[0]
-    assert (root["data-drawn"], root["data-overflow"]) == ("6", "0")
+    assert (root["data-drawn"], root["data-shrunk"], root["data-overflow"]) == ("6", "0", "0")
 
 
 def test_a_browser_draws_the_page(tmp_path, text):

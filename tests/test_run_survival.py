@@ -3,7 +3,7 @@
 import errno
 
 import pytest
-from reliability import damage, faults, kills, races
+from reliability import damage, faults, kills, races, scan_problem
 
 pytestmark = pytest.mark.filterwarnings("ignore::dluxshera.inference.recorded_fit.CommitWarning")
 
@@ -11,6 +11,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::dluxshera.inference.recorded_fi
 @pytest.mark.slow
 def test_kills(tmp_path):
     assert sum(kills.kills(2, tmp_path, engines=("bfgs",)).values()) == 4
+
+
+@pytest.mark.slow
+def test_kills_of_a_reconstruction(tmp_path):
+    assert sum(kills.kills(1, tmp_path, what=scan_problem).values()) == 2
 
 
 @pytest.mark.parametrize("code", [None, errno.ENOSPC], ids=["killed", "full"])

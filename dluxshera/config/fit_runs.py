@@ -1,6 +1,6 @@
 """Fits of instruments that keep a run directory from their first step on, and go on from one."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,15 +153,22 @@ def _same_engine(run: Run, run_dir: Path, objective: Objective, max_steps: int |
     choice, theta = run.meta.get("engine") or {}, jnp.asarray(run.trace()["theta"][0])
     limit = choice.get("max_steps") if max_steps is None else max_steps
     engine = engine_of(run.profile, choice.get("name"), limit, objective, theta)
-    stored, rebuilt = run.meta["optimizer"], _as_stored(engine_settings(engine))
-    rebuilt = {key: value for key, value in rebuilt.items() if key in stored and key != "max_steps"}
-    changed = [key for key, value in rebuilt.items() if stored[key] != value]
+    stored, rebuilt = (_lasting(known) for known in (run.meta["optimizer"], _as_stored(engine_settings(engine))))
+    changed = [key for key, value in rebuilt.items() if key in stored and stored[key] != value]
     if changed:
         raise ValueError(
             f"{run_dir}: expected the settings of the engine that it was fitted with, got others for {changed[0]!r}. "
             "Resume from Python with resume_run(run_dir, engine=...)."
         )
     return engine
+
+
+def _lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of an engine without what follows from the step limit and from the start."""
+    kept = {key: value for key, value in settings.items() if key != "max_steps"}
+    if "options" in kept:
+        kept["options"] = {key: value for key, value in kept["options"].items() if key not in ("steps", "sigma")}
+    return kept
 
 
 def _as_stored(settings: dict[str, Any]) -> dict[str, Any]:

@@ -176,7 +176,7 @@ class _Recording:
 
     def _commit(self, summary: Mapping, **parts: Any) -> None:
         known = {"runtime_total_s": self.before + time.perf_counter() - self.begun,
-                 "nonfinite_steps": int(self.last.state.tally.nonfinite)}  # fmt: skip
+                 "nonfinite_steps": self.last.history["finite"].count(False)}  # fmt: skip
         self.writer.commit(
             scan_trace(self.last.history), {**summary, **known}, progress=progress_arrays(self.last), **parts
         )
@@ -214,6 +214,8 @@ def _stored_progress(folder: Path, run_dir: Path) -> Progress:
 
 def _refuse_ended(run_dir: Path, summary: Mapping[str, Any], settings: Mapping, epochs: int | None) -> None:
     done = summary["num_steps_completed"]
+    if summary["status"] == "failed" and summary.get("result") is not None:
+        raise ValueError(f"{run_dir} has failed after {done} epochs: {summary['message']}. Reconstruct anew.")
     if epochs is not None and epochs < done:
         raise ValueError(f"{run_dir} has done {done} epochs, more than {epochs}. Give a larger number (--max-steps).")
     if summary["status"] != "ok":

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..inference import FitResult
 from ..inference import run_artifacts as artifacts
 from ..params.index_map import build_index_map
 from ..ptychography import Reconstruction, ScanData
@@ -84,11 +85,14 @@ def observation_arrays(data: ScanData) -> dict[str, Any]:
 
 def found_summary(found: Reconstruction, interrupted: bool, converged: bool = False) -> dict[str, Any]:
     """What `summary.json` says of a reconstruction that has ended."""
-    ended = "converged" if converged else "time or epochs used up"
+    failure = found.facts.get("failure")
+    ended = failure or ("converged" if converged else "time or epochs used up")
     return {
-        "status": "interrupted" if interrupted else "ok",
+        "status": "interrupted" if interrupted else "failed" if failure else "ok",
+        "result": str(FitResult.NOT_FINITE) if failure else None,
         "message": "interrupted" if interrupted else ended,
-        "converged": converged and not interrupted,
+        "converged": converged and not (interrupted or failure),
+        "nonfinite_steps": found.facts.get("nonfinite_steps", 0),
         "deviance": found.deviance,
         "held_out_deviance": found.held_out_deviance,
         "fitted_deviance": found.facts["fitted_deviance"],

@@ -150,7 +150,8 @@ def adam_in_sigmas(sigma: Any = 1.0, learning_rate: float | int = 0.3, max_steps
     unscaled = jnp.asarray(sigma, float)
     optimiser = optax.chain(optax.scale_by_adam(), optax.stateless(lambda update, _: -unscaled * update))
     rate = optax.schedules.cosine_decay_schedule(learning_rate, max_steps)
-    return OptaxEngine(optimiser, rate, max_steps, "adam")
+    recorded = {"learning_rate": learning_rate, "schedule": "cosine", "steps": max_steps, "sigma": unscaled}
+    return OptaxEngine(optimiser, rate, max_steps, "adam", recorded)
 
 
 def _own_sigma(objective: Objective, theta: Any) -> Any:

@@ -75,12 +75,20 @@ class RunWriter:
                 raise
             warnings.warn(f"{error} The fit goes on.", CommitWarning, stacklevel=4)
 
-    def commit(self, trace: Any, summary: Mapping, diag_steps: Iterable[Mapping] | None = None, **parts: Any) -> None:
-        """Commit a generation: what the run is now; arguments as of `save_run`."""
+    def commit(
+        self,
+        trace: Any,
+        summary: Mapping,
+        diag_steps: Iterable[Mapping] | None = None,
+        files: Mapping[str, bytes] | None = None,
+        **parts: Any,
+    ) -> None:
+        """Commit a generation: what the run is now; arguments as of `save_run`, `files` are others, encoded."""
         begun = time.monotonic()
         optimizer = {**self.meta["optimizer"], "num_steps": int(len(_loss_of(trace)) - 1)}
         meta = {**self.meta, "optimizer": optimizer}
-        files = encode_run(self.path.name, trace, meta, summary, parts, diag_steps, None, self._fixed)
+        ready = {**self._fixed, **(files or {})}
+        files = encode_run(self.path.name, trace, meta, summary, parts, diag_steps, None, ready)
         commit_run(self.path, files, overwrite=self._overwrite or self.has_begun)
         self.has_begun = True
         now = time.monotonic()

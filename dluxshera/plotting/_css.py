@@ -33,10 +33,9 @@ nav ul { display: flex; flex-wrap: wrap; gap: 4px 22px; padding: 10px 0 0; margi
 .verdict.good { border-color: #1b6e3c; } .verdict.warning { border-color: #b87514; }
 .verdict.bad { border-color: #a3201d; }
 figure { margin: 12px 0; }
-figure img { display: block; width: 100%; height: auto; }
+figure img { display: block; max-width: 100%; height: auto; }
 figcaption { font-size: 0.88rem; max-width: 90ch; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 12px 32px; align-items: start; }
-.medium { max-width: 860px; } .half { max-width: 520px; }
 .scroll { overflow-x: auto; margin: 10px 0; }
 table { border-collapse: collapse; font-size: 0.82rem; }
 caption { text-align: left; padding-bottom: 6px; font-size: 0.88rem; }

@@ -61,7 +61,7 @@ def dependence(context: ExperimentReport) -> str:
     name, unit = short_labels([context.y])[0], context.units.get(context.y, "")
     log = bool(known.min() > 0 and known.max() > _WIDE * known.min())
     figure = plot_dependence(x, error, context.sigmas(context.y), x_label=context.x, label=name, unit=unit, log=log)
-    drawn = figure_html(
+    return figure_html(
         figure,
         f"Errors of {name} of {known.size} runs against {context.x} from {known.min():.4g} to {known.max():.4g}, with "
         "their means and the band of the expected sigma.",
@@ -69,7 +69,6 @@ def dependence(context: ExperimentReport) -> str:
         "its own error, from their scatter), and the median sigma that the runs themselves give.",
         kind=_kind(known.size),
     )
-    return f'<div class="half">{drawn}</div>'
 
 
 def distributions(context: ExperimentReport) -> str:

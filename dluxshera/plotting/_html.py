@@ -8,7 +8,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from .style import style
+from .style import REPORT_WIDTH, style
+
+PIXELS_PER_INCH = 1064 / REPORT_WIDTH  # one for all figures: their type has one size; 1064 is the page of `_css`
 
 _FORMATS = {
     "svg": ("image/svg+xml", {"metadata": {"Date": None, "Creator": None}}),
@@ -21,19 +23,21 @@ def escape(value: Any) -> str:
     return html.escape(str(value), quote=True)
 
 
-def data_uri(figure: Figure, kind: str) -> str:
-    """A figure as an "svg" or "png" data URI; the same figure gives the same text."""
+def data_uri(figure: Figure, kind: str) -> tuple[str, float]:
+    """A figure as an "svg" or "png" data URI, and its width, inches; the same figure gives the same text."""
     mime, options = _FORMATS[kind]
     buffer = io.BytesIO()
     figure.set_layout_engine("none")  # laid out already, and nothing is added to it
     with style():
-        figure.savefig(buffer, format=kind, bbox_inches="tight", pad_inches=0.04, **options)
-    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+        box = figure.get_tightbbox().padded(0.04)
+        figure.savefig(buffer, format=kind, bbox_inches=box, **options)
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}", box.width
 
 
 def figure_html(figure: Figure, alt: str, caption: str, *, kind: str = "svg") -> str:
     """A figure with its alternative text and caption, both of which are escaped."""
-    image = f'<img src="{data_uri(figure, kind)}" alt="{escape(alt)}">'
+    uri, width = data_uri(figure, kind)
+    image = f'<img width="{width * PIXELS_PER_INCH:.0f}" src="{uri}" alt="{escape(alt)}">'
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 

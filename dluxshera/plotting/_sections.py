@@ -152,23 +152,21 @@ def correlations(context: FitReport) -> str:
     strongest = "none known"
     if pair is not None:
         strongest = f"{short[pair[0]]} with {short[pair[1]]}, {format_correlation(correlation[pair])}"
-    drawn = figure_html(
+    return figure_html(
         correlation_figure(context.covariance, context.labels),
         f"Matrix of the correlations between {len(short)} parameters; the strongest is {strongest}.",
         f"Correlations of the estimates. The strongest: {strongest}.",
     )
-    return f'<div class="medium">{drawn}</div>'
 
 
 def information(context: FitReport) -> str:
     """The spectrum of the Fisher information."""
-    drawn = figure_html(
+    return figure_html(
         spectrum_figure(context.information),
         f"Eigenvalues of the Fisher information of {len(context.labels)} parameters, on a logarithmic axis.",
         "Eigenvalues of the data's Fisher information after scaling each parameter by its own sensitivity, so that "
         "the diagonal is one. Small ones are combinations that the data hardly tell apart.",
     )
-    return f'<div class="half">{drawn}</div>'
 
 
 def settings(settings: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..inference.signals import Signal
 from .panel import Panel, first_and_last, in_shown_unit, linear_part
-from .style import COLUMN_WIDTH, FAINT, PAGE_WIDTH, axes_or_new, new_figure, styled
+from .style import COLUMN_WIDTH, FAINT, PAGE_WIDTH, REPORT_WIDTH, axes_or_new, new_figure, styled
 from .ticks import SymlogTicks
 
 MOST_MARKS = 60  # a longer series is drawn without a mark at each step
@@ -143,7 +143,7 @@ def panels_height(panels: Sequence[Panel], columns: int) -> float:
 
 
 def _grid(panels: Sequence[Panel], columns: int) -> list[Axes]:
-    figure = new_figure(PAGE_WIDTH * (1.0 if columns == 1 else 1.4), panels_height(panels, columns))
+    figure = new_figure(PAGE_WIDTH if columns == 1 else REPORT_WIDTH, panels_height(panels, columns))
     return panel_axes(figure, panels, columns)
 
 

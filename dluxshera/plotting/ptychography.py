@@ -39,8 +39,9 @@ def plot_scan(mean_pattern: ArrayLike, positions: ArrayLike, probe: ArrayLike | 
     probe : complex array (N, N) or (M, N, N), optional
         The first mode is drawn.
     """
-    figure = new_figure(PAGE_WIDTH, 0.36 * PAGE_WIDTH)
-    panels = figure.subplots(1, 3 if probe is not None else 2)
+    number = 2 if probe is None else 3
+    figure = new_figure(PAGE_WIDTH, 0.9 * PAGE_WIDTH / number)
+    panels = figure.subplots(1, number)
     _draw_pattern(panels[0], np.asarray(mean_pattern, float))
     _draw_positions(panels[1], np.asarray(positions, float))
     if probe is not None:
@@ -151,9 +152,9 @@ def _draw_pattern(ax: Axes, pattern: np.ndarray) -> None:
         extent=(*edges, *edges[::-1]),
         interpolation="nearest",
     )
-    ax.set(xlabel="frequency (steps)", title=f"mean of {np.nansum(pattern):.3g} photons")
+    ax.set(xlabel="frequency (steps)", ylabel="frequency (steps)", title=f"mean of {np.nansum(pattern):.3g} photons")
     ax.spines[:].set_visible(True)
-    ax.figure.colorbar(drawn, ax=ax, label="photons per pixel", location="bottom", aspect=25)
+    ax.figure.colorbar(drawn, ax=ax, label="photons per pixel", shrink=0.75, aspect=20)
 
 
 def _draw_positions(ax: Axes, positions: np.ndarray) -> None:
@@ -164,7 +165,7 @@ def _draw_positions(ax: Axes, positions: np.ndarray) -> None:
         ax.plot(x, y, "-", color=FAINT, linewidth=0.4)
     ax.scatter(x, y, s=float(np.clip(1500 / len(positions), 0.5, 8)), color=COLORS[0], linewidths=0)
     ax.set(xlabel="x (pixels)", ylabel="y (pixels)", title=f"{len(positions)} positions{', in order' * ordered}")
-    ax.set_aspect("equal", adjustable="datalim")
+    ax.set_aspect("equal")
     ax.invert_yaxis()  # as images are drawn
 
 
@@ -181,7 +182,7 @@ def _draw_compared(figure: Figure, axes: Sequence[Axes], estimate: np.ndarray, t
         difference, interpolation="nearest", vmin=-limit, vmax=limit, cmap=grey_where_unknown(DIVERGING_CMAP)
     )
     figure.colorbar(drawn, ax=list(axes[:2]), label=name, shrink=0.9, aspect=20)
-    figure.colorbar(other, ax=axes[2], extend="both", shrink=0.9, aspect=20)
+    figure.colorbar(other, ax=axes[2], label=name, extend="both", shrink=0.9, aspect=20)
     for ax in axes:
         _pixels(ax)
 

@@ -26,20 +26,21 @@ def plot_groups(positions: ArrayLike, nn_indices: ArrayLike, coords_relative: Ar
     points, indices = np.asarray(positions, float), np.asarray(nn_indices)
     figure = new_figure(PAGE_WIDTH, 0.45 * PAGE_WIDTH)
     scan, offsets = figure.subplots(1, 2)
-    scan.scatter(points[:, 1], points[:, 0], s=3, color=FAINT, linewidths=0, label="in no group")
+    scan.scatter(points[:, 1], points[:, 0], s=5, color=FAINT, linewidths=0)
     members = np.unique(indices)
-    scan.scatter(points[members, 1], points[members, 0], s=3, color=COLORS[0], linewidths=0, label="in a group")
+    scan.scatter(points[members, 1], points[members, 0], s=5, color=COLORS[0], linewidths=0)
     for group in indices[: 400 if indices.shape[1] > 1 else 0]:
         ring = points[group[np.argsort(_angles(points[group]))]]
         scan.fill(ring[:, 1], ring[:, 0], facecolor=COLORS[0], alpha=0.12, edgecolor=COLORS[0], linewidth=0.4)
-    scan.set(xlabel="x (pixels)", ylabel="y (pixels)", title=f"{len(indices)} groups of {indices.shape[1]}")
-    scan.set_aspect("equal", adjustable="datalim")
+    left = len(points) - len(members)
+    note = f", {left} patterns in none (grey)" if left else ", every pattern in one"
+    scan.set(xlabel="x (pixels)", ylabel="y (pixels)", title=f"{len(indices)} groups of {indices.shape[1]}{note}")
+    scan.set_aspect("equal")
     scan.invert_yaxis()
-    scan.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, markerscale=3)
     distance = np.hypot(*np.moveaxis(np.asarray(coords_relative, float), -1, 0)).ravel()
     offsets.hist(distance, bins=40, color=COLORS[0], alpha=0.7)
     offsets.set(xlabel="distance from the group's centre (pixels)", ylabel="members")
-    offsets.set_title(f"at most {distance.max():.3g} pixels")
+    offsets.set_title(f"members of groups, at most {distance.max():.3g} pixels away")
     return figure
 
 
@@ -58,11 +59,11 @@ def plot_probes(first: ArrayLike, second: ArrayLike, names: tuple[str, str] = ("
     for ax, probe, name, color in zip(panels, (first, second), names, COLORS, strict=False):
         modes = np.asarray(probe).reshape(-1, *np.shape(probe)[-2:])
         draw_complex(ax, modes[0])
-        ax.set_title(f"{name}: largest |P| {np.abs(modes[0]).max():.3g}")
+        ax.set(title=f"{name}: |P| up to {np.abs(modes[0]).max():.3g}", xlabel="x (pixels); hue is phase")
         panels[2].plot(*_radial(np.sqrt((np.abs(modes) ** 2).sum(0))), color=color, label=name)
     panels[2].set_yscale("log")
     panels[2].axvline(np.shape(first)[-1] / 4, color=FAINT, linestyle=":", label="N/4")
-    panels[2].set(xlabel="radius (pixels)", ylabel="mean |P|", title="azimuthal mean")
+    panels[2].set(xlabel="radius (pixels)", ylabel="mean |P| (√photons)", title="azimuthal mean")
     panels[2].legend()
     return figure
 
@@ -95,7 +96,7 @@ def plot_canvas(
     note = f", nominal {nominal} dashed" if nominal is not None else ""
     ax.set(xlabel="x (pixels)", ylabel="y (pixels)", title=f"canvas {image.shape[0]} x {image.shape[1]}{note}")
     ax.spines[:].set_visible(True)
-    ax.figure.colorbar(drawn, ax=ax, label="mean illumination (photons per pixel)")
+    ax.figure.colorbar(drawn, ax=ax, label="mean illumination (photons per pixel)", shrink=0.85, aspect=25)
     return ax.figure
 
 
@@ -113,12 +114,12 @@ def plot_intensity_chain(stages: Mapping[str, Mapping[str, float]], ax: Axes | N
     rows = np.arange(len(stages))
     for marker, color, name in zip("osD", COLORS, ("mean", "rms", "largest"), strict=False):
         ax.plot([max(s[name], 1e-300) for s in stages.values()], rows, marker, color=color, label=name)
-    ax.set_yticks(rows, [name.replace("_", " ") for name in stages])
+    ax.set_yticks(rows, [f"{name.replace('_', ' ')}\n({_unit(name)})" for name in stages])
     ax.set_xscale("log")
     ax.invert_yaxis()
     ax.grid(axis="x")
     ax.set(xlabel="value per pixel")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, 1.14), ncols=3)
+    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
     return ax.figure
 
 
@@ -136,14 +137,15 @@ def plot_bias(prediction: ArrayLike, truth: ArrayLike, scale: float | None) -> F
     p, t = (np.asarray(values, float).ravel() for values in (prediction, truth))
     figure = new_figure(PAGE_WIDTH, 0.42 * PAGE_WIDTH)
     against, ratios = figure.subplots(1, 2)
-    counted = against.hist2d(t, p, bins=80, cmin=1, norm="log", cmap=IMAGE_CMAP)
-    figure.colorbar(counted[3], ax=against, label="pixels")
-    ends = np.array([t.min(), t.max()])
+    ends = np.array([min(t.min(), p.min()), max(t.max(), p.max())])
+    counted = against.hist2d(t, p, bins=80, range=(_wider(ends), _wider(ends)), cmin=1, norm="log", cmap=IMAGE_CMAP)
+    figure.colorbar(counted[3], ax=against, label="pixels in a bin", shrink=0.85, aspect=25)
     against.plot(ends, ends, color=FAINT, linestyle="--", label="equal")
     if scale is not None:
         against.plot(ends, scale * ends, color=COLORS[1], label=f"scale {scale:.4g}")
     against.set(xlabel="truth", ylabel="prediction")
-    against.legend(loc="upper left")
+    against.set_aspect("equal")
+    against.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     _draw_ratios(ratios, p, t, scale)
     return figure
 
@@ -159,9 +161,21 @@ def _draw_ratios(ax: Axes, prediction: np.ndarray, truth: np.ndarray, scale: flo
             label = f"{name}, median {np.median(values):.4g}"
             ax.hist(values, edges, histtype="step", color=color, linewidth=1.2, label=label)
     ax.axvline(1.0, color=FAINT, linestyle="--")
-    ax.set(xlabel="prediction / truth", ylabel="pixels")
-    ax.set_ylim(top=1.25 * ax.get_ylim()[1])
-    ax.legend(loc="upper left")
+    ax.set(xlabel="prediction / truth", ylabel="pixels in a bin")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=1)
+
+
+def _wider(ends: np.ndarray) -> tuple[float, float]:
+    """A range with some room, also about a single value."""
+    room = max(0.02 * float(np.ptp(ends)), 1e-3 * float(np.abs(ends).max()), 1e-12)
+    return float(ends[0]) - room, float(ends[1]) + room
+
+
+def _unit(stage: str) -> str:
+    if stage == "input":
+        return "g √photons"
+    return "√photons" if stage.endswith("amplitude") else "photons"
 
 
 def _angles(points: np.ndarray) -> np.ndarray:

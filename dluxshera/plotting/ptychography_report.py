@@ -86,11 +86,15 @@ def _facts(context: ReconstructionReport) -> str:
         "Probe modes": str(len(context.probe)),
         "Optimisation": f"{summary['optimisation_s']:.3g} s",
     }
-    held = summary.get("held_out_deviance")
+    held, refused = summary.get("held_out_deviance"), summary.get("nonfinite_steps")
     if held is not None:
         facts["Deviance of pixels held out"] = f"{held:.4f}"
+    if refused:
+        facts["Epochs refused, not finite"] = str(refused)
     rows = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
-    return f'<dl class="facts">{rows}</dl>'
+    failed = summary.get("status") == "failed"
+    verdict = f'<p class="verdict bad">Failed: {escape(summary.get("message"))}</p>' if failed else ""
+    return f'{verdict}<dl class="facts">{rows}</dl>'
 
 
 def _object(context: ReconstructionReport) -> str:

@@ -2,10 +2,11 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
 from .ptychography import draw_complex
-from .style import COLORS, COLUMN_WIDTH, DIVERGING_CMAP, FAINT, PAGE_WIDTH, axes_or_new, new_figure, styled
+from .style import COLORS, DIVERGING_CMAP, FAINT, PAGE_WIDTH, REPORT_WIDTH, axes_or_new, new_figure, styled
 
 STAGES = ("amplitudes", "likelihood, minibatches", "likelihood, all patterns")
 MOST_MODES = 8
@@ -29,7 +30,7 @@ def plot_object(object: ArrayLike, coverage: ArrayLike, least: float = 0.02) -> 
     rows, columns = (np.flatnonzero(lit.any(axis)) for axis in (1, 0))
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     turned = object * np.exp(-1j * np.angle(np.sum((object * coverage)[lit])))
-    figure = new_figure(PAGE_WIDTH, 0.52 * PAGE_WIDTH)
+    figure = new_figure(REPORT_WIDTH, 0.46 * REPORT_WIDTH)
     for ax, image, name in zip(
         figure.subplots(1, 2), (np.abs(turned), np.angle(turned)), ("amplitude", "phase (radians)"), strict=True
     ):
@@ -70,11 +71,11 @@ def plot_position_changes(positions: ArrayLike, changes: ArrayLike) -> Figure:
         (y, x).
     """
     (y, x), (dy, dx) = np.asarray(positions, float).T, np.asarray(changes, float).T
-    ax = axes_or_new(None, COLUMN_WIDTH, COLUMN_WIDTH)
-    ax.quiver(x, y, dx, dy, angles="xy", scale_units="xy", scale=0.1, color=COLORS[0], width=0.003)
+    ax = axes_or_new(None, 0.75 * PAGE_WIDTH, 0.75 * PAGE_WIDTH)
+    ax.quiver(x, y, dx, dy, angles="xy", scale_units="xy", scale=0.1, color=COLORS[0], width=0.0025)
     rms = np.sqrt(np.mean(dx**2 + dy**2) / 2)
     ax.set(xlabel="x (pixels)", ylabel="y (pixels)", title=f"moved by {rms:.2f} pixel rms an axis (arrows x 10)")
-    ax.set_aspect("equal", adjustable="datalim")
+    ax.set_aspect("equal")
     ax.invert_yaxis()
     return ax.figure
 
@@ -91,7 +92,7 @@ def plot_deviance(seconds: ArrayLike, deviance: ArrayLike, stage: ArrayLike, fin
         Of the result.
     """
     seconds, deviance, stage = (np.asarray(a, float) for a in (seconds, deviance, stage))
-    ax = axes_or_new(None, COLUMN_WIDTH, 0.75 * COLUMN_WIDTH)
+    ax = axes_or_new(None, 0.75 * PAGE_WIDTH, 0.45 * PAGE_WIDTH)
     for i, name in enumerate(STAGES):
         here = (stage == i) & np.isfinite(deviance)
         if here.any():
@@ -100,10 +101,17 @@ def plot_deviance(seconds: ArrayLike, deviance: ArrayLike, stage: ArrayLike, fin
     ax.annotate(f"{final:.3f}", (1, final), (-2, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
                 ha="right", color=FAINT)  # fmt: skip
     ax.set_yscale("log")
+    for formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        formatter(FuncFormatter(_round_number))
     ax.grid(axis="y")
     ax.set(xlabel="seconds of optimisation", ylabel="deviance per pixel")
     ax.legend()
     return ax.figure
+
+
+def _round_number(value: float, _: int | None) -> str:
+    """Ticks of a logarithmic axis at 1, 2 and 5 times a power of ten, as plain numbers."""
+    return f"{value:g}" if f"{value:.0e}"[0] in "125" else ""
 
 
 @styled
@@ -123,8 +131,8 @@ def plot_residual_pattern(residual: ArrayLike, deviance_by_pattern: ArrayLike) -
     edges = (-(n // 2) - 0.5, n - n // 2 - 0.5)
     options = {"cmap": DIVERGING_CMAP, "vmin": -limit, "vmax": limit, "interpolation": "nearest"}
     drawn = left.imshow(residual, extent=(*edges, *edges[::-1]), **options)
-    figure.colorbar(drawn, ax=left, label="sigmas", location="bottom", shrink=0.8, aspect=25)
-    left.set(title="residual summed over patterns", xlabel="frequency (steps)")
+    figure.colorbar(drawn, ax=left, label="sigmas", shrink=0.8, aspect=20)
+    left.set(title="residual summed over patterns", xlabel="frequency (steps)", ylabel="frequency (steps)")
     left.spines[:].set_visible(True)
     right.plot(np.asarray(deviance_by_pattern), ".", color=COLORS[0])
     right.set(xlabel="pattern", ylabel="deviance per pixel", title="deviance of each pattern")

@@ -11,13 +11,16 @@ from .images import plot_comparison, plot_residual_histogram
 from .labels import element_label, group_indices
 from .matrices import plot_correlation, plot_spectrum
 from .panel import Panel
+from .style import REPORT_WIDTH, new_figure, styled
 
 
+@styled
 def comparison_figure(
     image: ArrayLike, model: ArrayLike, residuals: ArrayLike, mask: ArrayLike, plate_scale_as: float | None
 ) -> Figure:
     """Draw data, model (electrons) and whitened residual (σ) of shape (n, n), axes in arcsec."""
-    return plot_comparison(image, model, residuals, mask, plate_scale_as)
+    axes = new_figure(REPORT_WIDTH, 0.4 * REPORT_WIDTH).subplots(1, 3, sharex=True, sharey=True)
+    return plot_comparison(image, model, residuals, mask, plate_scale_as, axes=list(axes))
 
 
 def residual_figure(residuals: ArrayLike, mask: ArrayLike, degrees_of_freedom: int | None = None) -> Figure:

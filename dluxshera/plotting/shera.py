@@ -11,7 +11,7 @@ from .history import panel_axes, panels_height, plot_panels
 from .images import plot_comparison
 from .panel import Panel
 from .panel_recipes import PanelRecipe, panels_of
-from .style import PAGE_WIDTH, new_figure, styled
+from .style import REPORT_WIDTH, new_figure, styled
 
 SHERA_PANELS = (
     PanelRecipe("Separation and angle", ("binary.separation_error_uas", "binary.position_angle_error_uas")),
@@ -77,7 +77,7 @@ def plot_shera_page(
     above = loss - np.min(loss[np.isfinite(loss)], initial=np.inf)
     panels = [Panel(f"Loss: final {loss[-1]:.8g}", "above the lowest", {"loss": above}, scale="log")]
     panels += signal_panels(signals)
-    height, width = panels_height(panels, SIGNAL_COLUMNS), 1.4 * PAGE_WIDTH
+    height, width = panels_height(panels, SIGNAL_COLUMNS), REPORT_WIDTH
     image_height = 0.4 * width if images is not None else 0.0
     figure = new_figure(width, height + image_height)
     below = figure

@@ -13,6 +13,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches
+REPORT_WIDTH = 1.4 * PAGE_WIDTH  # what fills the page of a report
 # Okabe and Ito's, with a grey in place of the yellow, which is lost on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#808080")
 INK, FAINT, MASKED = "#222222", "#8a8a8a", "#9a9a9a"

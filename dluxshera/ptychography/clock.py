@@ -9,7 +9,7 @@ from ..inference import EngineState
 
 FIRST_EPOCHS = 20  # of the first stage, where seconds are given
 STAGE_ENDS = (0.25, 0.85, 1.0)  # of the seconds, at the latest
-COLUMNS = ("seconds", "loss", "deviance", "stage")
+COLUMNS = ("seconds", "loss", "deviance", "stage", "finite")
 
 
 class Clock:
@@ -29,21 +29,24 @@ class Clock:
     lengths : list of int
         Epochs of the stages; -1 where not decided yet.
     history : dict of lists
-        `seconds`, `loss`, `deviance` and `stage` of the start and after every epoch.
+        `seconds`, `loss`, `deviance`, `stage` and `finite` of the start and after every epoch.
     stopped : bool
         Whether somebody asked to stop.
+    failure : str or None
+        Why the optimisation broke down.
     """
 
     def __init__(self, seconds: float | int | None, lengths: tuple[int, int, int], resume: Any = None):
         self.limit = np.inf if seconds is None else seconds
         self.lengths = list(lengths) if seconds is None else [min(lengths[0], FIRST_EPOCHS), -1, -1]
         self.history = {name: [] for name in COLUMNS}
-        self.stopped, self.compiling, self.spent = False, 0.0, 0.0
+        self.stopped, self.failure, self.compiling, self.spent = False, None, 0.0, 0.0
         self._stage, self._step, self._first, self._mark = 0, 0, True, 0.0
         self._cold = resume is not None  # then the first epoch compiles, for the start has been evaluated before
         if resume is not None:
             self.lengths = list(resume.lengths)
-            self.history = {name: list(values) for name, values in resume.history.items()}
+            every = {"finite": [True] * len(resume.history["loss"])}  # of records made before it was noted
+            self.history = {name: list(values) for name, values in (every | resume.history).items()}
             self.spent = self.history["seconds"][-1]
 
     def begin_stage(self, stage: int) -> int:
@@ -59,7 +62,7 @@ class Clock:
         self._step = int(state.step)
         self._count(time.perf_counter() - self._mark)
         if not self._first or not self.history["loss"]:
-            row = (self.spent, float(state.loss), _deviance(state), self._stage)
+            row = (self.spent, float(state.loss), _deviance(state), self._stage, bool(state.finite))
             for name, value in zip(COLUMNS, row, strict=True):
                 self.history[name].append(value)
         self._first = False
@@ -101,6 +104,8 @@ class Clock:
             "seconds": self.spent,
             "compile_seconds": self.compiling,
             "interrupted": self.stopped,
+            "nonfinite_steps": self.history["finite"].count(False),
+            "failure": self.failure,
         }
 
     def _end(self) -> float:

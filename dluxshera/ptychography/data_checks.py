@@ -8,6 +8,7 @@ from .scan_errors import ScanError
 
 SMALLEST_SIDE = 4  # of a pattern, pixels
 LARGEST_SPAN = 16384.0  # between positions, pixels: a canvas of that side is 2 GB
+LARGEST_POSITION = 1e9  # pixels: beyond, double precision begins to lose the fractions of a pixel
 SMALLEST_SPAN = 0.01  # a scan that moves by less is in metres
 # Above these, single precision overflows in what is summed and squared.
 LARGEST_COUNT, LARGEST_PROBE, LARGEST_OBJECT = 1e15, 1e9, 1e6
@@ -45,7 +46,7 @@ def masked_block(block: np.ndarray, used: np.ndarray, start: int, where: str) ->
     block = np.where(used, block, block.dtype.type(0))
     for bad, what, hint in (
         (~np.isfinite(block), "finite counts", "Mask such pixels"),
-        (block < 0, "counts of zero or more", "Mask such pixels (mask False, or read_scan(..., find_bad=True))"),
+        (block < 0, "counts of zero or more", "Mask them, or have them found by find_bad=True (--find-bad)"),
         (block > LARGEST_COUNT, f"counts of at most {LARGEST_COUNT:g}", "Mask such pixels"),
     ):
         if bad.any():
@@ -58,7 +59,7 @@ def masked_block(block: np.ndarray, used: np.ndarray, start: int, where: str) ->
     if empty.size:
         raise ScanError(
             f"{where}: counts: Expected every pattern to hold counts, got none in pattern {_some(empty)}. "
-            "Leave such patterns out: read_scan(..., drop_empty=True)."
+            "Leave such patterns out: drop_empty=True (--drop-empty)."
         )
     return block
 
@@ -76,7 +77,8 @@ def check_dc(amplitude: np.ndarray, where: str) -> None:
     if corner > 3 * centre:
         raise ScanError(
             f"{where}: counts: Expected the zero frequency at [N//2, N//2], got {corner:.0%} of the energy around "
-            f'[0, 0] and {centre:.0%} around the middle. Pass dc="corner" to read_scan, or apply numpy.fft.fftshift.'
+            f'[0, 0] and {centre:.0%} around the middle. Read it with the other of dc="corner" and '
+            '"centre" (--dc), or apply numpy.fft.fftshift.'
         )
 
 
@@ -96,6 +98,12 @@ def checked_positions(value: Any, n: int, object: np.ndarray | None, where: str)
     bad = np.flatnonzero(~np.isfinite(positions).all(1))
     if bad.size:
         raise ScanError(f"{where}: positions: Expected finite pixels, got {positions[bad[0]]} for pattern {bad[0]}.")
+    far = int(np.abs(positions).max(1).argmax())
+    if np.abs(positions[far]).max() > LARGEST_POSITION:
+        raise ScanError(
+            f"{where}: positions: Expected pixels of the object grid, of at most {LARGEST_POSITION:g}, got "
+            f"{positions[far]} for pattern {far}. Count from the middle of the scan."
+        )
     span = float(np.ptp(positions, axis=0).max())
     if span > LARGEST_SPAN:
         raise ScanError(
@@ -191,7 +199,8 @@ def checked_scan_index(value: Any, n: int, where: str) -> np.ndarray | None:
     if value is None:
         return None
     index = np.asarray(value)
-    if index.shape != (n,) or index.dtype.kind not in "uif" or not (index == np.round(index)).all():
+    whole = index.shape == (n,) and index.dtype.kind in "uif" and np.isfinite(index).all()
+    if not whole or not (index == np.round(index)).all():
         raise ScanError(f"{where}: scan_index: Expected {n} whole numbers, got {index.dtype} of shape {index.shape}.")
     return index.astype(int)
 

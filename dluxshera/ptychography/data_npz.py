@@ -139,7 +139,7 @@ def counts_of(
     if factor is None:
         warnings.warn(
             f"{path}: diff3d does not tell its dose: its squares are no multiples of one count. Counts and probe are "
-            "relative; give the mean photons per pattern.",
+            "relative; give the mean photons per pattern (photons, --photons).",
             UncalibratedWarning,
             stacklevel=2,
         )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .data import ScanData
+from .data_checks import LARGEST_SPAN
 from .grouping import Groups
 from .judging import best_scale
 from .probes import mean_amplitude, probe_radius
@@ -102,8 +103,8 @@ def canvas_and_energy(positions: ArrayLike, probe: ArrayLike, nominal: int | Non
         "energy_inside_nominal": None,
     }
     if nominal is not None:
-        if nominal < 1:
-            raise ScanError(f"Expected a nominal canvas of at least a pixel, got {nominal}.")
+        if not 1 <= nominal <= LARGEST_SPAN:
+            raise ScanError(f"Expected a nominal canvas (--canvas) of 1 to {LARGEST_SPAN:g} pixels, got {nominal}.")
         corners = offsets + nominal / 2 - npix / 2
         record["energy_inside_nominal"] = energy_inside(probe, corners, (nominal, nominal))
     return record

@@ -71,6 +71,11 @@ class AbstractEpochEngine(AbstractEngine):
         begin, go_on = (lambda s: self._begin(objective, s)), (lambda s: self._epoch(objective, s))
         return jax.lax.cond(state.step < 0, begin, go_on, state)
 
+    def tried(self, objective: Any, state: EngineState) -> Float[Array, " D"]:
+        """θ (D,) after the epoch that led to a state, made again: of one that was refused, what was refused."""
+        key = jax.random.fold_in(jax.random.key(self.seed), state.step - 1)
+        return _epoch(self, objective, state.theta, state.memory.own, state.step - 1, key).theta
+
     def _begin(self, objective: Any, state: EngineState) -> EngineState:
         deviance, loss = 2 * objective.half_deviance(state.theta), objective.loss(state.theta)
         return _after(state, Epoch(state.theta, state.memory.own, loss, deviance))
@@ -78,6 +83,11 @@ class AbstractEpochEngine(AbstractEngine):
     def _epoch(self, objective: Any, state: EngineState) -> EngineState:
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
         return _after(state, self.epoch(objective, state.theta, state.memory.own, state.step, key))
+
+
+@eqx.filter_jit
+def _epoch(engine: AbstractEpochEngine, *arguments: Any) -> Epoch:
+    return engine.epoch(*arguments)
 
 
 def _after(state: EngineState, epoch: Epoch) -> EngineState:

@@ -102,15 +102,16 @@ def _checked_points(positions: ArrayLike) -> np.ndarray:
 def _check_sizes(n: int, gridsize: int, n_groups: int, neighbor_count: int, oversample: bool) -> None:
     members = gridsize**2
     if gridsize < 1 or n_groups < 1:
-        raise ScanError(f"Expected gridsize and n_groups of 1 or more, got {gridsize} and {n_groups}.")
+        raise ScanError(f"Expected gridsize and n_groups (--groups) of 1 or more, got {gridsize} and {n_groups}.")
     if n < members:
         raise ScanError(f"Dataset has only {n} points but {members} coordinates per group requested.")
     if neighbor_count < members - 1:
         raise ScanError(
-            f"Expected neighbor_count of {members - 1} or more for groups of {members}, got {neighbor_count}. Raise it."
+            f"Expected neighbor_count (--neighbours) of {members - 1} or more for groups of {members}, got "
+            f"{neighbor_count}. Raise it."
         )
     if n_groups > n and not oversample:
         raise ScanError(
-            f"Expected at most {n} groups, one for each position, got n_groups={n_groups}. "
-            "Lower it or pass oversample=True."
+            f"Expected at most {n} groups, one for each position, got {n_groups}. Lower n_groups (--groups), or pass "
+            "oversample=True."
         )

@@ -157,7 +157,7 @@ def judge_halves(first: ArrayLike, second: ArrayLike, covered: ArrayLike) -> dic
     -------
     record : dict
         `frc`, `frequency` (fraction of Nyquist), `frc_half`, where it falls to 0.5, `frc_full_half`, the same for
-        what both halves together would reach, 2 FRC / (1 + FRC), and `registration`.
+        what both halves together would reach, 2 FRC / (1 + FRC), `registration` and `covered_pixels`.
     """
     registered = register(first, second, covered)
     record = _correlated(registered.object, registered.reference, registered.covered)
@@ -166,7 +166,8 @@ def judge_halves(first: ArrayLike, second: ArrayLike, covered: ArrayLike) -> dic
         curve = np.asarray(record["frc"])
         full = 2 * curve / np.maximum(1 + curve, 1e-12)
         record["frc_full_half"] = crossing(np.asarray(record["frequency"]), full)
-    return record | {"registration": _registration_record(registered)}
+    seen = int(registered.covered.sum())
+    return record | {"registration": _registration_record(registered), "covered_pixels": seen}
 
 
 def _factor(rescale: str | float | int | None, estimate: np.ndarray, truth: np.ndarray) -> float:

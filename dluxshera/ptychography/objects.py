@@ -4,10 +4,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .extras import extra
+from .memory import check_memory
 from .scan_errors import ScanError
 
 LINES, RASTER = 400, 784  # lines on a raster of that side; other sides have as many lines for their area
 BLURS = ((1.0, 1.0), (2.0, 5.0), (5.0, 10.0))  # weight and standard deviation, pixels, of each Gaussian filter
+RASTER_BYTES = 48  # of memory for each pixel of a pattern of lines and what becomes of it
 KINDS = ("lines", "phase", "mixed")
 
 
@@ -28,6 +30,7 @@ def line_pattern(size: int, seed: int, lines: int | None = None) -> np.ndarray:
     """
     if size < 8:
         raise ScanError(f"Expected an object of at least 8 pixels, got size={size}.")
+    check_memory(RASTER_BYTES * size**2, "an object", "Make it smaller (size, --size).")
     line = extra("skimage.draw").line
     ndimage = extra("scipy.ndimage")
     generator = np.random.default_rng([seed, 0])
@@ -98,8 +101,14 @@ def image_object(
 
 def _unit_image(image: ArrayLike) -> np.ndarray:
     pixels = np.asarray(image)
-    pixels = pixels.mean(axis=-1) if pixels.ndim == 3 else pixels
-    real = pixels.dtype.kind in "buif" and pixels.ndim == 2 and pixels.size
-    if not real or not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() <= 0:
-        raise ScanError("Expected an image (h, w) of finite real numbers of zero or more and not all zero.")
-    return pixels / float(pixels.max())
+    if pixels.dtype.kind not in "buif" or not (pixels.ndim == 2 or pixels.shape[2:] == (3,)) or not pixels.size:
+        raise ScanError(
+            f"Expected an image of real numbers, (h, w) or (h, w, 3), got {pixels.dtype} of shape {pixels.shape}."
+        )
+    pixels = (pixels.mean(axis=-1) if pixels.ndim == 3 else pixels).astype(float)
+    if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() <= 0:
+        raise ScanError(
+            f"Expected an image of finite values of zero or more, not all zero, got {pixels.min():g} to "
+            f"{pixels.max():g}."
+        )
+    return pixels / pixels.max()

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 LIKELIHOODS = ("poisson", "amplitude")
 SERIES = 0.02  # relative excess below which three terms are exact to a few millionths
@@ -62,11 +62,16 @@ def likelihood_number(name: str) -> int:
     return LIKELIHOODS.index(name)
 
 
-def mean_deviance(counts: Float[Array, "*s"], expected: Float[Array, "*s"]) -> Float[Array, ""]:
+def mean_deviance(counts: Num[ArrayLike, "*s"], expected: Float[ArrayLike, "*s"]) -> Float[Array, ""]:
     r"""Poisson deviance per pixel, \(2 \langle \lambda - n + n \log(n/\lambda) \rangle\), without any floor.
 
     Infinite where counts were seen and none expected.
+
+    Parameters
+    ----------
+    counts, expected : array, photons
     """
+    counts, expected = jnp.asarray(counts), jnp.asarray(expected)
     seen = counts > 0
     ratio = jnp.where(seen, counts, 1.0) / jnp.where(seen, expected, 1.0)
     return 2 * jnp.mean(expected - counts + jnp.where(seen, counts * jnp.log(ratio), 0.0))

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ..inference import LBFGS, EngineState, StoppingRules, fit
+from ..inference import LBFGS, EngineState, FitResult, Solution, StoppingRules, fit
 from .clock import Clock
 from .data import ScanData
 from .gauge import fix_gauge, probe_centre
 from .minibatch_adam import MinibatchAdam
 from .model import Ptychography
 from .objective import PATTERNS, ScanObjective
-from .reconstruction import Reconstruction, deviances
+from .reconstruction import Reconstruction, corners_on_canvas, deviances
 from .regularisers import Regularisers
 from .scaled_objective import preconditioned
 from .scan_errors import ScanError
@@ -28,6 +28,7 @@ REFINED = ("probe", "positions", "background")
 TOTAL_VARIATION = 0.1  # enough to bring pixels held out within 15 % of those fitted, on measured data
 AMPLITUDE_LAST, LAST = 0.2, 0.005  # rates fall to these fractions
 HELD = 0.01  # weight of the probe's centre, per photon in the mean pixel
+LARGEST_SEED = 2**31 - 2  # a whole number of jax has 32 bits, and the second stage adds one
 MOST_STEPS = 10_000  # of the last stage; compiled in, so that it does not depend on the number wanted
 
 
@@ -129,12 +130,17 @@ def reconstruct(
     -------
     Reconstruction
 
+    Notes
+    -----
+    An epoch that ends in numbers that are not finite is refused and counted; after twelve in a row the optimisation has
+    failed, and the result is what it was before them: `facts["failure"]` says so.
+
     Raises
     ------
     ScanError
         For arguments that do not fit the data.
     """
-    _check(modes, refine, seconds, epochs, hold_out)
+    _check(refine, seconds, epochs, hold_out, seed)
     data = data.load()
     used, held = _pixels(data, hold_out, seed)
     model, origin = _start(data, modes, refine, start, from_object)
@@ -171,7 +177,7 @@ class _Run(NamedTuple):
         theta = self.objective.start if resume is None else jnp.asarray(resume.begin)
         for stage in range(0 if resume is None else resume.stage, 3):
             state = resume.state if resume is not None and resume.stage == stage else None
-            if self.clock.begin_stage(stage) > 0 and not self.clock.stopped:
+            if self.clock.begin_stage(stage) > 0 and not (self.clock.stopped or self.clock.failure):
                 theta = self._go(stage, theta, state, on_epoch, should_stop)
         return theta
 
@@ -199,6 +205,8 @@ class _Run(NamedTuple):
             state=state,
         )
         found = solution.state.theta
+        if solution.result == FitResult.NOT_FINITE:
+            clock.failure = _failure(stage, solution, goal)
         return goal.theta(found) if stage == 2 else found
 
     def _stage(self, stage: int, theta) -> tuple[Any, Any]:
@@ -210,6 +218,16 @@ class _Run(NamedTuple):
         if stage == 1:
             return goal, MinibatchAdam(length, self.pace.rate, LAST, self.batch, self.seed + 1)
         return preconditioned(goal, theta), LBFGS(max_steps=MOST_STEPS)
+
+
+def _failure(stage: int, solution: Solution, goal: Any) -> str:
+    """What an optimisation broke down by; an engine of epochs does not keep the try, and makes it again."""
+    bad, state = solution.stats["first_bad"], solution.state
+    if bad is None and stage < 2:
+        tried = solution.engine.tried(goal, state)
+        bad = goal.space.labels[int(np.argmin(np.isfinite(tried)))] if not np.isfinite(tried).all() else None
+    where = f" in {state.rejections} epochs in a row, up to epoch {state.step} of stage {stage}"
+    return f"{solution.result}{where}" + ("" if bad is None else f", first by {bad}")
 
 
 def _lengths(epochs: int, pace: Pace) -> tuple[int, int, int]:
@@ -259,7 +277,7 @@ def _pixels(data: ScanData, hold_out: float, seed: int) -> tuple[np.ndarray | No
     held = (np.random.default_rng([seed, 5]).random(data.counts.shape, np.float32) < hold_out) & there
     if not held.any():
         raise ScanError(
-            f"Expected hold_out to hold out a pixel, got {hold_out:g} of {there.sum()}. Take more, or none."
+            f"Expected hold_out (--hold-out) to hold out a pixel, got {hold_out:g} of {there.sum()}. Take more or none."
         )
     return there & ~held, held
 
@@ -267,8 +285,8 @@ def _pixels(data: ScanData, hold_out: float, seed: int) -> tuple[np.ndarray | No
 def _finished(model, data, used, held, origin, clock, settings) -> Reconstruction:
     sets = {"all": data.mask, "fitted": used} | ({} if held is None else {"held": held})
     found = deviances(model, data.counts, sets)
-    probe, corners = np.asarray(model.probe.modes), np.asarray(model.corners, float)
-    object = np.asarray(model.sample.object)
+    probe, object = np.asarray(model.probe.modes), np.asarray(model.sample.object)
+    corners = corners_on_canvas(model.corners, object.shape, data.npix)
     return Reconstruction(
         object=object,
         probe=probe,
@@ -284,14 +302,17 @@ def _finished(model, data, used, held, origin, clock, settings) -> Reconstructio
     )
 
 
-def _check(modes, refine, seconds, epochs, hold_out) -> None:
+def _check(refine, seconds, epochs, hold_out, seed) -> None:
     known = [name for name in PATTERNS if name != "object"]
     unknown = [name for name in refine if name not in known]
     if isinstance(refine, str) or unknown:
-        raise ScanError(f"Expected refine to list some of {', '.join(known)}, got {refine!r}.")
+        raise ScanError(f"Expected refine (--refine) to list some of {', '.join(known)}, got {refine!r}.")
     if seconds is not None and epochs is not None:
         raise ScanError("Expected seconds or epochs, got both. Leave one out.")
     if (seconds is not None and not 0 < seconds < np.inf) or (epochs is not None and epochs < 1):
-        raise ScanError(f"Expected seconds or epochs above zero, got {seconds if epochs is None else epochs}.")
+        asked = seconds if epochs is None else epochs
+        raise ScanError(f"Expected seconds (--time) or epochs (--epochs) above zero, got {asked}.")
     if not 0 <= hold_out < 1:
-        raise ScanError(f"Expected hold_out in [0, 1), got {hold_out}.")
+        raise ScanError(f"Expected hold_out (--hold-out) in [0, 1), got {hold_out}.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= LARGEST_SEED:
+        raise ScanError(f"Expected a whole seed (--seed) from 0 to {LARGEST_SEED}, got {seed!r}.")

@@ -36,7 +36,8 @@ class Reconstruction:
     object : complex array (h, w)
     probe : complex array (M, N, N), sqrt(photons)
     positions : array (n, 2), pixels
-        (y, x) of each window's corner on the canvas.
+        (y, x) of each window's corner on the canvas: from 0 to below (h - N, w - N), so that the window and one more
+        row and column lie on it.
     coverage : array (h, w), photons
         Mean illumination of each pixel of the canvas.
     background : array () or (N, N), photons per pixel
@@ -48,9 +49,11 @@ class Reconstruction:
     held_out_deviance : float or None
         The same over pixels kept out of the likelihood, where some were.
     history : dict of arrays (T,)
-        `seconds` of optimisation, `loss`, `deviance` (running means within an epoch, NaN where not known) and `stage`.
+        `seconds` of optimisation, `loss`, `deviance` (running means within an epoch, NaN where not known), `stage`, and
+        `finite`: False for an epoch that was refused.
     facts : dict
-        Settings and times, plain values.
+        Settings, times, and what happened, plain values: `nonfinite_steps` epochs were refused, `failure` says why it
+        broke down, or is None.
     """
 
     object: np.ndarray
@@ -150,6 +153,32 @@ def _check_shapes(stored: Mapping[str, np.ndarray], path: str) -> None:
             raise ScanError(f"{path}: Expected {name} to fit the other arrays, got shape {shape[name]}.")
         if stored[name].dtype.kind not in "uifc" or not np.isfinite(stored[name]).all():
             raise ScanError(f"{path}: Expected finite numbers in {name}.")
+    _check_on_canvas(stored["positions"], shape["object"], npix, path)
+
+
+def _check_on_canvas(corners: np.ndarray, shape: tuple[int, ...], npix: tuple[int, ...], path: str) -> None:
+    outside = np.flatnonzero(((corners < 0) | (corners >= np.subtract(shape, npix))).any(1))
+    if outside.size:
+        y, x = corners[outside[0]]
+        raise ScanError(
+            f"{path}: positions: Expected corners whose windows of {npix[0]} x {npix[1]}, and one more row and column, "
+            f"lie on the canvas of {shape[0]} x {shape[1]}, got ({y:g}, {x:g}) for pattern {outside[0]}, and "
+            f"{outside.size - 1} more outside."
+        )
+
+
+def corners_on_canvas(corners: ArrayLike, shape: tuple[int, ...], npix: int) -> np.ndarray:
+    """Corners (n, 2) as the model takes them: those beyond the canvas (h, w) are moved to its edge.
+
+    Parameters
+    ----------
+    corners : array (n, 2), pixels
+    shape : (h, w), pixels
+    npix : int
+        N.
+    """
+    last = np.nextafter(np.subtract(shape, npix).astype(np.float32), np.float32(0))  # in single precision too
+    return np.clip(np.asarray(corners, float), 0.0, last.astype(float))
 
 
 def _meta(stored: Mapping[str, np.ndarray], path: Any) -> dict[str, Any]:

@@ -57,13 +57,14 @@ def read_scan(
         Where the dose of a file of amplitudes cannot be known.
     """
     path = Path(path)
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "none"
+        raise ScanError(f"{path}: Expected a file of a scan, got {what}. Check the path.")
     kind = _kind(path)
     if kind == "hdf5" and photons is not None:
         raise ScanError(f"{path}: Expected photons only for an NPZ file of amplitudes, got {photons}. Leave it out.")
     if dc not in ("centre", "corner"):
         raise ScanError(f'{path}: Expected dc "centre" or "corner", got {dc!r}.')
-    if not path.is_file():
-        raise ScanError(f"{path}: Expected a file of a scan, got none. Check the path.")
     fields = read_hdf5(path, dc == "corner") if kind == "hdf5" else read_npz(path, dc == "corner", photons)
     fields["source"] = str(path)
     if find_bad or drop_empty:
@@ -95,14 +96,28 @@ def write_scan(
         Naming the file, if its suffix or folder is not acceptable or it exists.
     """
     path = Path(path)
-    if _kind(path) == "hdf5":
-        if amplitudes:
-            raise ScanError(f"{path}: Expected counts in an HDF5 file, got amplitudes=True. Write an NPZ file.")
-        with whole_file(path, overwrite) as temporary:
+    kind = check_format(path, amplitudes)
+    with whole_file(path, overwrite) as temporary:
+        if kind == "hdf5":
             write_hdf5(temporary, data)
-    else:
-        with whole_file(path, overwrite) as temporary:
+        else:
             write_npz(temporary, data, amplitudes)
+
+
+def check_format(path: Path, amplitudes: bool = False) -> str:
+    """Refuse a name that no scan can be written to; return the format, "npz" or "hdf5".
+
+    Raises
+    ------
+    ScanError
+        For another suffix, or amplitudes in an HDF5 file.
+    """
+    kind = _kind(path)
+    if kind == "hdf5" and amplitudes:
+        raise ScanError(
+            f"{path}: Expected counts in an HDF5 file, got amplitudes=True (--amplitudes). Write an NPZ file."
+        )
+    return kind
 
 
 def _kind(path: Path) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from .data import BLOCK_PIXELS, ScanData
 from .data_checks import checked_background
 from .independent import independent_counts
+from .memory import check_memory
 from .objects import make_object
 from .probes import default_probe
 from .propagation import expected_counts
@@ -19,6 +20,7 @@ from .trajectories import DEFAULT_MARGIN, nongrid_positions, raster_positions, s
 
 SCANS = ("nongrid", "raster", "spiral")
 LARGEST_MEAN = 1e15  # photons in a pixel
+PIXEL_BYTES = 24  # of memory for each pixel of the patterns: expected counts, their scaled copy, counts
 
 
 def make_scan(
@@ -70,6 +72,8 @@ def make_scan(
     if scan not in SCANS:
         raise ScanError(f"Expected a scan {', '.join(SCANS)}, got {scan!r}.")
     object = make_object(kind, size, seed) if isinstance(kind, str) else np.asarray(kind)
+    if object.ndim != 2:
+        raise ScanError(f"Expected an object (h, w), got shape {object.shape}. Give one plane.")
     if scan == "raster":
         positions = raster_positions(step, object.shape, margin)
     elif scan == "spiral":
@@ -131,6 +135,7 @@ def simulate_scan(
     modes = np.asarray(probe, complex)
     modes = modes[None] if modes.ndim == 2 else modes
     background = checked_background(background, modes.shape[-1], "simulated scan")
+    _check_room(positions, modes.shape[-1])
     object, positions = fit_object(object, positions, modes.shape[-1])
     if interpolation not in ("bilinear", "fourier"):
         raise ScanError(f'Expected interpolation "bilinear" or "fourier", got {interpolation!r}.')
@@ -159,6 +164,11 @@ def simulate_scan(
         interpolation="fourier" if independent else interpolation,
         source="simulated scan",
     )
+
+
+def _check_room(positions: ArrayLike, npix: int) -> None:
+    needed = PIXEL_BYTES * len(np.atleast_1d(positions)) * npix**2
+    check_memory(needed, "patterns", "Simulate fewer (--number), or smaller ones (--npix).")
 
 
 def fit_object(object: ArrayLike, positions: ArrayLike, npix: int) -> tuple[np.ndarray, np.ndarray]:

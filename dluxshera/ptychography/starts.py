@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .data import ScanData
+from .memory import check_memory
 from .model import Ptychography, build_model
 from .probes import default_probe
 from .scan_errors import ScanError
@@ -15,6 +16,7 @@ MARGIN = 4  # pixels that refined positions may leave the canvas of the given on
 INDEPENDENT = 1e-6  # of a further mode: what must be left of it beside the others
 WEAK = 0.02  # photons of each further mode, relative to the first
 FAINT = 1e-3  # of the mean counts: a background to begin with
+PIXEL_BYTES = 100  # of memory for each pixel of a canvas: the object, its gradient, moments, the best so far
 
 
 def starting_model(
@@ -54,11 +56,15 @@ def starting_model(
     Raises
     ------
     ScanError
-        For `modes` below one, or no object to start from.
+        For `modes` below one, no object to start from, or positions so far apart that the memory of this machine cannot
+        hold their canvas.
     """
     if from_object and data.object is None:
-        raise ScanError("Expected an object in the data to start from, got none. Leave from_object out.")
+        raise ScanError("Expected an object in the data to start from, got none. Omit from_object (--from-object).")
     canvas = padded_canvas(data, margin)
+    pixels = canvas.shape[0] * canvas.shape[1]
+    what = f"positions of {data.source} with a canvas ({canvas.shape[0]} x {canvas.shape[1]} pixels)"
+    check_memory(PIXEL_BYTES * pixels, what, "Check the unit of the positions, or take a part of the scan.")
     probe = add_modes(starting_probe(data), modes)
     geometry = {"energy_ev": data.energy_ev, "distance": data.distance, "detector_pixel": data.detector_pixel}
     model = build_model(

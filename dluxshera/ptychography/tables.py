@@ -43,5 +43,6 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return format_number(value, DIGITS)
     if isinstance(value, list | tuple):
-        return f"{len(value)} values" if len(value) > MOST_VALUES else " x ".join(_text(v) for v in value)
+        between = " x " if all(isinstance(v, int) for v in value) else ", "  # a shape, or numbers
+        return f"{len(value)} values" if len(value) > MOST_VALUES else between.join(_text(v) for v in value)
     return str(value)

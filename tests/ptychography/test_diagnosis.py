@@ -92,7 +92,7 @@ def test_bias_of_a_scaled_prediction():
 def test_records_as_tables():
     rows = table_rows({"a": {"b": 1, "c": None}, "d": [1.5, 2], "e": list(range(9)), "f": 0.123456789, "g": True})
     assert rows == [
-        ("a.b", "1"), ("a.c", "-"), ("d", "1.5 x 2"), ("e", "9 values"), ("f", "0.12346"), ("g", "yes"),
+        ("a.b", "1"), ("a.c", "-"), ("d", "1.5, 2"), ("e", "9 values"), ("f", "0.12346"), ("g", "yes"),
     ]  # fmt: skip
 
 

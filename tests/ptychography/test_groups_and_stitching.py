@@ -70,10 +70,10 @@ def test_positions_that_coincide_are_still_different_patterns():
     "arguments, message",
     [
         ((points(0, 2), 2, 1, 0), "Dataset has only 2 points but 4 coordinates per group requested."),
-        ((points(0, 9), 2, 1, 0, 2), "Expected neighbor_count of 3 or more for groups of 4, got 2"),
+        ((points(0, 9), 2, 1, 0, 2), r"neighbor_count \(--neighbours\) of 3 or more for groups of 4, got 2"),
         ((points(0, 9), 1, 10, 0), "Expected at most 9 groups.*pass oversample=True"),
-        ((points(0, 9), 0, 1, 0), "gridsize and n_groups of 1 or more"),
-        ((points(0, 9), 1, 0, 0), "gridsize and n_groups of 1 or more"),
+        ((points(0, 9), 0, 1, 0), r"gridsize and n_groups \(--groups\) of 1 or more"),
+        ((points(0, 9), 1, 0, 0), r"gridsize and n_groups \(--groups\) of 1 or more"),
         ((points(0, 9)[:, :1], 1, 1, 0), "positions of shape"),
         ((points(0, 9) * np.nan, 1, 1, 0), "Expected finite positions"),
     ],

@@ -1,5 +1,7 @@
 """Reconstructions of small scans: engines, seeds, resumption, files, and the measured star."""
 
+import dataclasses
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -28,6 +30,7 @@ from dluxshera.ptychography import (
 from dluxshera.ptychography.starts import add_modes
 
 REFINED = ("probe", "positions", "background")
+stages = sys.modules["dluxshera.ptychography.reconstruct"]  # the name in the package is the function
 STAR = Path(__file__).parents[3] / "shared" / "data" / "siemens_star.npz"
 
 
@@ -122,6 +125,39 @@ def test_saved_arrays_make_the_expected_counts(known_probe, data, tmp_path):
         known_probe.write(path)
 
 
+def test_positions_beyond_the_canvas_are_saved_where_the_model_takes_them(known_probe, data):
+    last = np.subtract(known_probe.object.shape, NPIX)
+    outside = known_probe.positions.copy()
+    outside[:3] = (-2.5, 1.0), last + 0.25, (3.0, last[1])
+    start = dataclasses.replace(known_probe, positions=outside)
+    found = reconstruct(data, refine=(), epochs=1, batch=15, hold_out=0.05, start=start)
+    np.testing.assert_allclose(found.positions[:3], [(0, 1), last, (3, last[1])], atol=1e-5)
+    np.testing.assert_array_equal(found.positions[3:], known_probe.positions[3:])
+    assert (found.positions.astype(np.float32) < last).all()
+    model, clipped = (dataclasses.replace(found, positions=p).model(batch=20) for p in (outside, found.positions))
+    np.testing.assert_allclose(model.patterns(np.arange(3)), clipped.patterns(np.arange(3)), rtol=1e-3, atol=1e-2)
+    Reconstruction.from_arrays(found.arrays(), "sound.npz")
+    with pytest.raises(ScanError, match=r"far\.npz: positions: .* one more row and column.* for pattern 0, and 2 more"):
+        Reconstruction.from_arrays(found.arrays() | {"positions": outside}, "far.npz")
+
+
+def test_epochs_that_are_not_finite_are_refused_and_counted(data, monkeypatch):
+    monkeypatch.setattr(stages, "KNOWN_PROBE", stages.Pace(0.2, np.inf, 0.02))
+    found = reconstruct(data, refine=(), epochs=10, batch=15, hold_out=0.05)
+    assert found.facts["nonfinite_steps"] == 2 and found.facts["failure"] is None
+    assert found.history["finite"].tolist() == [True, False, False] + 8 * [True]
+    assert found.deviance < found.history["deviance"][0]
+
+
+def test_too_many_of_them_end_it_with_what_there_was(data, monkeypatch):
+    monkeypatch.setattr(stages, "KNOWN_PROBE", stages.Pace(0.1, 0.03, np.inf))
+    found = reconstruct(data, refine=(), epochs=40, batch=15, hold_out=0.05)
+    assert found.facts["failure"].startswith("loss or gradient not finite in 12 epochs in a row, up to epoch 12 of")
+    assert "first by sample.object_real" in found.facts["failure"]
+    assert found.facts["stage_epochs"] == [4, 12, 0] and found.facts["nonfinite_steps"] == 12
+    assert np.isfinite(found.object).all() and found.deviance < found.history["deviance"][0]
+
+
 def test_positions_and_probe_that_are_not_refined_stay(known_probe, data):
     np.testing.assert_array_equal(known_probe.probe[0], data.probe[0].astype(np.complex64))
     shift = known_probe.positions + NPIX // 2 + known_probe.origin - data.positions
@@ -178,11 +214,22 @@ def test_the_clock_is_kept(data):
         ({"hold_out": 1.0}, "hold_out"),
         ({"hold_out": 1e-12}, "hold out a pixel"),
         ({"likelihood": "gaussian"}, "poisson"),
+        ({"seed": -1}, r"seed \(--seed\)"),
+        ({"seed": 2**31 - 1}, "from 0 to 2147483646, got 2147483647"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(data, change, message):
     with pytest.raises(ValueError, match=message):
         reconstruct(data, **change)
+
+
+def test_a_canvas_that_memory_cannot_hold_is_refused_before_it_is_made(data, monkeypatch):
+    positions = np.array(data.positions)
+    positions[0] = positions.max(0) + 15_000
+    far = ScanData(data.counts, positions, data.probe)
+    monkeypatch.setattr("dluxshera.ptychography.memory.memory", lambda: 16e9)
+    with pytest.raises(ScanError, match="positions of scan with a canvas .* that 16 GB of memory can hold, got"):
+        reconstruct(far, epochs=1)
 
 
 def test_files_that_are_no_reconstruction_are_refused(known_probe, tmp_path):

@@ -276,6 +276,7 @@ BAD = {
     "mask of weights": (lambda a: changed(a, mask=np.full((16, 16), 0.5)), "mask: Expected booleans"),
     "negative background": (lambda a: changed(a, background=-1.0), "background: Expected zero or more"),
     "bad index": (lambda a: changed(a, scan_index=np.zeros(3)), "scan_index: Expected 20 whole numbers"),
+    "infinite index": (lambda a: changed(a, scan_index=np.full(20, np.inf)), "scan_index: Expected 20 whole numbers"),
     "no energy": (lambda a: changed(a, energy_ev=0.0), "energy_ev: Expected a number above zero"),
     "unknown interpolation": (lambda a: changed(a, interpolation="cubic"), 'interpolation "bilinear" or "fourier"'),
     "negative amplitude": (lambda a: changed(a, counts=None, diff3d=-1.0 * a["counts"]), "diff3d: Expected finite"),
@@ -395,9 +396,13 @@ def test_bad_hdf5_files_are_refused(scan, tmp_path, change, message):
 
 
 def test_names_and_folders_are_checked(scan, tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "scan.mat").touch()
     for path, message in (
         (tmp_path / "scan.mat", "ends in .npz"),
         (tmp_path / "none.npz", "got none. Check the path"),
+        (tmp_path / "none", "Expected a file of a scan, got none"),
+        (tmp_path / "folder.npz", "got a folder"),
     ):
         with pytest.raises(ScanError, match=message):
             read_scan(path)
@@ -409,7 +414,27 @@ def test_names_and_folders_are_checked(scan, tmp_path):
     write_scan(tmp_path / "scan.npz", scan, overwrite=True)
     with pytest.raises(ScanError, match="probe"):
         write_scan(tmp_path / "other.npz", ScanData(scan.counts, scan.positions))
-    assert sorted(os.listdir(tmp_path)) == ["scan.npz"]
+    assert sorted(os.listdir(tmp_path)) == ["folder.npz", "scan.mat", "scan.npz"]
+
+
+@pytest.mark.parametrize("place", [1.1e9, -1e15, 1e30])
+def test_positions_without_fractions_of_a_pixel_are_refused(scan, place):
+    """From about 1e15 on they are all equal, and their span says nothing."""
+    with pytest.raises(ScanError, match="scan: positions: Expected pixels of the object grid, of at most 1e.09"):
+        ScanData(scan.counts, scan.positions + place)
+
+
+def test_positions_may_count_from_far_away(scan):
+    moved = ScanData(scan.counts, scan.positions + 9e8)
+    np.testing.assert_allclose(np.diff(moved.positions, axis=0), np.diff(scan.positions, axis=0), atol=1e-6)
+    assert canvas_of(moved.positions, 16).shape == canvas_of(scan.positions, 16).shape
+
+
+def test_positions_further_apart_than_any_canvas_are_refused(scan):
+    positions = scan.positions.copy()
+    positions[3, 1] = 2e4
+    with pytest.raises(ScanError, match=r"positions: Expected pixels .* within 16384 of each other, got a span of"):
+        ScanData(scan.counts, positions)
 
 
 def test_masked_pixels_may_hold_anything_and_are_zero(scan):

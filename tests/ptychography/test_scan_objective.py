@@ -52,6 +52,12 @@ def test_losses_are_finite_and_smooth_down_to_nothing(loss, dtype):
     np.testing.assert_allclose(jax.vmap(jax.grad(loss, argnums=1))(counts, mean), central, rtol=1e-3, atol=1e-5)
 
 
+def test_mean_deviance_takes_counts_as_they_are_stored():
+    counts, expected = np.array([0, 3, 7], np.uint32), np.array([0.5, 2.0, 7.0])
+    wanted = 2 * np.mean(expected - counts + [0, 3 * np.log(3 / 2), 0])
+    assert float(mean_deviance(counts, expected)) == pytest.approx(wanted)
+
+
 def test_amplitude_error_is_close_to_half_the_deviance_at_many_counts():
     counts = jnp.asarray([1000.0, 1000.0])
     expected = jnp.asarray([1030.0, 950.0])

@@ -12,7 +12,7 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from . import campaigns, damage, faults, kills, races  # noqa: E402
+from . import campaigns, damage, faults, kills, races, scan_problem  # noqa: E402
 
 SHARES = {"small": 0.03, "full": 1.0}
 
@@ -24,6 +24,9 @@ def trials(share, say):
     step = 1 if share == 1 else 7
     return {
         "SIGKILL of a fit at a random moment": lambda at: kills.kills(count(200), at, say=say),
+        "SIGKILL of a reconstruction at a random moment": lambda at: kills.kills(
+            count(100), at, say=say, what=scan_problem
+        ),
         "every call of a commit struck": lambda at: faults.faults(at, codes, step),
         "every call of a fit struck, then resumed": lambda at: faults.faults_of_a_fit(at, 1 if share == 1 else 29),
         "every call refused: read-only folder": faults.read_only,

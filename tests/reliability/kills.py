@@ -1,4 +1,4 @@
-"""SIGKILL of a fitting process at random moments."""
+"""SIGKILL of a process at random moments: of a fit, or of what another problem does instead."""
 
 import itertools
 import os
@@ -10,9 +10,9 @@ import time
 from collections import Counter, deque
 from pathlib import Path
 
-from dluxshera.inference.run_artifacts import load_checkpoint, load_meta, load_summary, load_trace, verify
+from dluxshera.inference.run_artifacts import verify
 
-from .problem import ENGINES, fitted, record, resumed
+from . import problem
 
 AHEAD = 3  # processes that get ready while one is examined
 HERE = Path(__file__).resolve().parents[1]
@@ -52,18 +52,30 @@ class Worker:
         self.process.stdout.close()
 
 
-def kills(count, folder, seed=0, say=lambda text: None, engines=tuple(ENGINES)):
+def kills(count, folder, seed=0, say=lambda text: None, engines=None, what=problem):
     """Kill a fit at `count` random moments; every directory must load, verify and end as one that was never killed.
+
+    Parameters
+    ----------
+    count : int
+    folder : Path
+    seed : int
+    say : callable
+        Told of every twentieth kill.
+    engines : tuple of str, optional
+        In turn; all of `what.ENGINES` by default.
+    what : module
+        Gives `fitted`, `resumed`, `record` and `consistent`, as `problem` does.
 
     Returns
     -------
     dict
         How many trials, states at the kill, and how many verified, resumed and ended bit for bit the same.
     """
-    draw, wanted = random.Random(seed), {}
+    draw, wanted, engines = random.Random(seed), {}, tuple(engines or what.ENGINES)
     for name in engines:
-        fitted(folder / f"whole-{name}", name)
-        wanted[name] = record(folder / f"whole-{name}")
+        what.fitted(folder / f"whole-{name}", name)
+        wanted[name] = what.record(folder / f"whole-{name}")
     names = [engines[trial % len(engines)] for trial in range(count)]
     todo = iter([*engines, *names])
     ready = deque(Worker(name) for name in itertools.islice(todo, AHEAD))
@@ -79,7 +91,7 @@ def kills(count, folder, seed=0, say=lambda text: None, engines=tuple(ENGINES)):
         worker.tell(name, run)
         time.sleep(draw.uniform(0, 1.05 * lengths[name]))
         worker.kill()
-        tally[_examine(run, name, wanted[name])] += 1
+        tally[_examine(what, run, name, wanted[name])] += 1
         if (trial + 1) % 20 == 0:
             say(f"{trial + 1} kills: {dict(tally)}")
     return {"trials": count, **tally}
@@ -92,21 +104,18 @@ def _length(worker, run, name):
     return time.perf_counter() - begun
 
 
-def _examine(run, name, wanted):
+def _examine(what, run, name, wanted):
     """What a killed fit left, after all checks."""
     if not run.exists():
-        fitted(run, name)
+        what.fitted(run, name)
         state = "absent"
     else:
         assert verify(run) == [], verify(run)
-        summary, trace = load_summary(run), load_trace(run)
-        load_meta(run), load_checkpoint(run, "best")
-        final = load_checkpoint(run, "final")
-        assert len(trace["loss"]) - 1 == int(final["step"]) == summary["num_steps_completed"]
+        summary = what.consistent(run)
         state = summary["status"] if summary["status"] == "ok" else "under way"
         if state == "under way":
-            resumed(run, name)
-    assert record(run) == wanted and verify(run) == []
+            what.resumed(run, name)
+    assert what.record(run) == wanted and verify(run) == []
     rest = [path.name for path in run.parent.iterdir() if path.name.startswith(f".{run.name}.")]
     assert state == "ok" or rest == [], rest
     return state

@@ -28,6 +28,15 @@ def resumed(folder, name, **options):
     return resumed_fit(folder, lambda _: Rebuilt(objective(), ENGINES[name]), every=0.0, **options)
 
 
+def consistent(run):
+    """Its summary, after a look at whether the files of a run tell of one step."""
+    summary, trace = artifacts.load_summary(run), artifacts.load_trace(run)
+    artifacts.load_meta(run), artifacts.load_checkpoint(run, "best")
+    final = artifacts.load_checkpoint(run, "final")
+    assert len(trace["loss"]) - 1 == int(final["step"]) == summary["num_steps_completed"]
+    return summary
+
+
 def record(folder):
     """Everything that a run says of its fit, comparable bit by bit; not how long it took, nor its name."""
     found = artifacts.load_run(folder)

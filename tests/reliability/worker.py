@@ -1,5 +1,7 @@
 """A process that fits what it is told to, line by line, until it is killed: `ENGINE FOLDER [seconds of each step]`.
 
+"scan" in place of an engine is a reconstruction.
+
 Its arguments are the engines that it compiles at once.
 """
 
@@ -16,7 +18,8 @@ jax.config.update("jax_enable_x64", True)
 
 from dluxshera.inference.run_artifacts import RunExists, RunLocked  # noqa: E402
 
-from .problem import commit, fitted, writer  # noqa: E402
+from . import problem, scan_problem  # noqa: E402
+from .problem import commit, writer  # noqa: E402
 
 
 def main():
@@ -24,7 +27,7 @@ def main():
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         for name in sys.argv[1:]:
-            fitted(Path(folder) / name, name, every=1e9)
+            problem_of(name).fitted(Path(folder) / name, name, every=1e9)
     say("ready")
     for line in sys.stdin:
         say(obey(*line.rstrip("\n").split("\t")))
@@ -40,10 +43,16 @@ def obey(task, folder, pause="0"):
     try:
         if task == "write":
             return write(folder)
-        fitted(folder, task, on_step=lambda state: time.sleep(float(pause)))
+        slow = {"on_step": lambda state: time.sleep(float(pause))} if float(pause) else {}
+        problem_of(task).fitted(folder, task, **slow)
     except (RunLocked, RunExists) as error:
         return f"{type(error).__name__}\t{error}"
     return f"done\t{os.getpid()}"
+
+
+def problem_of(name):
+    """The module that knows an engine."""
+    return scan_problem if name in scan_problem.ENGINES else problem
 
 
 def write(folder):

@@ -18,6 +18,7 @@ from .inference import AbstractObjective as AbstractObjective
 from .inference import AbstractSchedule as AbstractSchedule
 from .inference import Blend as Blend
 from .inference import ConstantRate as ConstantRate
+from .inference import ConvergenceWarning as ConvergenceWarning
 from .inference import CosineRate as CosineRate
 from .inference import Dogleg as Dogleg
 from .inference import EigenSpace as EigenSpace

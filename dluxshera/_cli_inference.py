@@ -1,12 +1,14 @@
 """Forecasts and samples on the command line."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from ._cli_fit import add_image_options, objective_of, read_image
 from ._cli_options import (
     DONE,
+    FAILED,
     Commands,
     building,
     check_figure,
@@ -46,32 +48,73 @@ def _add_sample(commands: Commands) -> None:
 
 
 def _sample(arguments: argparse.Namespace, console: Any) -> int:
-    from .inference import LevenbergMarquardt, fit, laplace_samples, sample
+    from .inference import laplace_samples, sample
+    from .inference.samplers import check_sampling
     from .inference.samples import import_blackjax
 
     if arguments.output is not None:
         check_output(arguments.output, overwrite=True)
-    if arguments.method != "laplace":
-        import_blackjax()  # before the work
+    check_sampling(arguments.method, arguments.chains, arguments.draws, arguments.warmup)
+    import_blackjax()  # before the work
     observed, profile, start = read_image(arguments, console)
     objective = objective_of(arguments, profile, start, observed)
-    engine = LevenbergMarquardt()
-    with console.progress(engine.max_steps) as on_step, stop_on_signal() as should_stop:
-        theta = fit(objective, objective.space.pack(start), engine, on_step=on_step, should_stop=should_stop).theta
-    if should_stop():
-        raise KeyboardInterrupt
+    solution = _optimum(objective, start, console)
+    if solution.result.is_failure:
+        return _refuse(solution)
+    _warn_of(solution, console)
     warmup = 0 if arguments.method == "laplace" else arguments.warmup
-    console.say(f"optimum found; {arguments.chains} chains of {warmup} + {arguments.draws} draws by {arguments.method}")
+    console.say(f"{solution.result} after {solution.stats['steps']} steps; {arguments.chains} chains of {warmup} + "
+                f"{arguments.draws} draws by {arguments.method}")  # fmt: skip
     many = {"draws": arguments.draws, "chains": arguments.chains, "seed": arguments.seed}
     if arguments.method == "laplace":
-        drawn = laplace_samples(objective, theta, **many)
+        drawn = laplace_samples(objective, solution.theta, **many)
     else:
-        drawn = sample(objective, theta, method=arguments.method, warmup=arguments.warmup, **many)
+        drawn = sample(objective, solution.theta, method=arguments.method, warmup=arguments.warmup, **many)
     if arguments.output is not None:
         write_npz(arguments.output, drawn.values)
-    rows = drawn.summary()
-    console.result({"stats": drawn.stats, "parameters": rows}, lambda: _sample_table(rows))
+    rows, found = drawn.summary(), solution.stats["reduced_chi_square"]
+    ended = {"result": str(solution.result), "converged": solution.converged, "reduced_chi_square": found}
+    console.result({"fit": ended, "stats": drawn.stats, "parameters": rows}, lambda: _sample_table(rows))
     return DONE
+
+
+def _optimum(objective: Any, start: Any, console: Any) -> Any:
+    """What to sample about."""
+    from .inference import LevenbergMarquardt, fit
+
+    engine = LevenbergMarquardt()
+    with console.progress(engine.max_steps) as on_step, stop_on_signal() as should_stop:
+        solution = fit(objective, objective.space.pack(start), engine, on_step=on_step, should_stop=should_stop)
+    if should_stop():
+        raise KeyboardInterrupt
+    return solution
+
+
+def _refuse(solution: Any) -> int:
+    """Say why there is nothing to sample about."""
+    bad, steps = solution.stats["first_bad"], solution.stats["steps"]
+    why = solution.result if bad is None else f"{solution.result}, first by {bad}"
+    sys.stderr.write(
+        f"dluxshera: no optimum to sample about: the fit failed after {steps} steps: {why}. "
+        "Give another start (--guess, --set) or free less (--free).\n"
+    )
+    return FAILED
+
+
+def _warn_of(solution: Any, console: Any) -> None:
+    """What `fit` would warn of."""
+    from .config.runs import fit_summary
+    from .inference.fisher import parameter_covariance
+    from .inference.verdict import findings
+
+    stats, space = solution.stats, solution.objective.space
+    spread = parameter_covariance(solution.objective, solution.theta, solution.covariance)
+    sigma = (spread.diagonal() ** 0.5).tolist()  # of θ: all that is asked is whether there is one
+    rows = [{"label": label, "sigma": s, "truth": None} for label, s in zip(space.labels, sigma, strict=True)]
+    verdict = findings(fit_summary(solution, rows), rows, stats["chi_square"], stats["degrees_of_freedom"])
+    for finding in verdict:
+        if finding.level != "good":
+            console.warn(finding.text)
 
 
 def _sample_table(rows: list[dict[str, Any]]) -> Any:

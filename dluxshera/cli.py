@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except (ValueError, TypeError, OSError) as error:
         return _complain(str(error), BAD_INPUT)
+    except MemoryError as error:
+        return _complain(f"out of memory: {error}. Ask for smaller grids, or fewer of them at once.", FAILED)
     finally:
         signal.signal(signal.SIGTERM, before)
 

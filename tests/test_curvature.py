@@ -273,3 +273,28 @@ def test_states_are_plain_arrays():
 def test_impossible_settings_are_refused(make):
     with pytest.raises(ValueError, match="Expected"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "naming"),
+    [
+        (lambda: ds.Refreshed(ds.FisherDiagonal(), 1.5), ValueError, "every of 1 or more, a whole number"),
+        (lambda: ds.Refreshed("fisher", 2), TypeError, "of as a curvature"),
+        (lambda: ds.Smoothed(0.1, ds.FisherDiagonal), TypeError, "of as a curvature"),
+        (lambda: ds.Blend(0.5, ds.FisherDiagonal(), None), TypeError, "b as a curvature"),
+        (lambda: ds.SquaredGradientAverage(initial=-5.0), ValueError, "initial as a finite number"),
+        (lambda: ds.SquaredGradientAverage(initial=np.nan), ValueError, "initial as a finite number"),
+        (lambda: ds.SquaredGradientAverage(initial=[1.0, 2.0]), ValueError, "initial as a finite number"),
+        (lambda: ds.HutchinsonDiagonal(seed=1.5), ValueError, "seed as a whole number"),
+    ],
+)
+def test_refusals_name_the_setting(make, kind, naming):
+    with pytest.raises(kind, match=naming):
+        make()
+
+
+def test_single_images_have_no_observations_to_square():
+    for curvature in (ds.EmpiricalFisher(), ds.SquaredGradientAverage(per_observation=True)):
+        theta = jnp.zeros(2)
+        with pytest.raises(ValueError, match="several observations(.|\n)*LossObjective(.|\n)*FrameStack"):
+            curvature.estimate(ds.LossObjective(jnp.sum), theta, curvature.init(theta), jnp.asarray(0))

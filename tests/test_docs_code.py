@@ -1,9 +1,11 @@
-"""The Python of the documentation runs, page by page, from top to bottom.
+"""The Python of the documentation runs, page by page, from top to bottom; its commands are ones that there are.
 
 Blocks fenced as anything but `python` are output or other languages, and are not run.
 """
 
+import ast
 import re
+import shlex
 import sys
 import types
 from pathlib import Path
@@ -14,10 +16,15 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.S | re.M)
 
 
+def blocks_of(page, *languages):
+    """Line number and text of each block of a page in these languages."""
+    text = page.read_text(encoding="utf-8")
+    return [(text[: m.start(2)].count("\n"), m[2]) for m in FENCE.finditer(text) if m[1] in languages]
+
+
 def python_blocks(page):
     """Line number and text of each Python block of a page."""
-    text = page.read_text(encoding="utf-8")
-    return [(text[: m.start(2)].count("\n"), m[2]) for m in FENCE.finditer(text) if m[1] == "python"]
+    return blocks_of(page, "python")
 
 
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if python_blocks(page)]
@@ -44,3 +51,58 @@ def test_lines_of_code_fit_a_page():
     for page in PAGES:
         for line, block in python_blocks(page):
             assert max(map(len, block.splitlines())) <= 120, f"{page.name}:{line}"
+
+
+def commands():
+    """Every `dluxshera ...` line of the shell blocks of README and pages, with where it is."""
+    for page in (DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))):
+        for line, block in blocks_of(page, "sh", "bash"):
+            for number, text in enumerate(block.splitlines(), line + 1):
+                if text.startswith("dluxshera "):
+                    yield f"{page.name}:{number}", text
+
+
+def test_the_commands_of_the_pages_are_understood():
+    """Names of commands and options; nothing is run."""
+    from dluxshera.cli import _parser
+
+    found = list(commands())
+    assert len(found) > 30
+    for where, text in found:
+        try:
+            _parser().parse_args(shlex.split(text, comments=True)[1:])
+        except SystemExit:
+            pytest.fail(f"{where}: {text}")
+
+
+def test_pages_show_the_figures_that_the_build_draws():
+    tree = ast.parse((DOCS / "make_figures.py").read_text(encoding="utf-8"))
+    drawn = {n.name for n in tree.body if isinstance(n, ast.FunctionDef) and ast.unparse(n.returns or n) == "Figure"}
+    shown = {name for page in DOCS.rglob("*.md") for name in re.findall(r"figures/made/(\w+)\.png", page.read_text())}
+    assert shown == drawn
+
+
+def test_figures_that_are_kept_are_shown():
+    pages = [DOCS.parent / "README.md", *DOCS.rglob("*.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert all(f"figures/{path.name}" in text for path in (DOCS / "figures").glob("*.png"))
+
+
+def test_the_reference_has_every_package_and_every_name():
+    import dluxshera as ds
+
+    sys.path.insert(0, str(DOCS))
+    try:
+        import make_reference
+    finally:
+        sys.path.remove(str(DOCS))
+    folders = {path.parent.name for path in make_reference.PACKAGE.glob("*/__init__.py")}
+    assert folders == set(make_reference.PACKAGES)
+    text = make_reference.top_page()
+    exported = {name for name in vars(ds) if not name.startswith("_") and f"`ds.{name}`" in text}
+    assert {"load_profile", "fit", "ThetaSpace"} <= exported
+    for package in make_reference.PACKAGES:
+        page = make_reference.package_page(package)
+        assert page.count(":::") > 1
+        for name in make_reference.public_names(make_reference.PACKAGE / package / "__init__.py"):
+            assert f"::: dluxshera.{package}.{name}\n" in page

@@ -302,3 +302,19 @@ def test_a_forecast_in_modes_has_one_over_the_root_of_the_eigenvalues(truth, obj
     found = ds.forecast(truth, space)
     sigmas = [found.sigma(label) for label in space.labels]
     np.testing.assert_allclose(sigmas, 1 / np.sqrt(space.eigenvalues), rtol=1e-6)
+
+
+def test_a_truncation_that_leaves_out_what_is_not_seen_says_so(truth):
+    names = ["x", "throughput", "log_flux", "silent"]
+    problem = ds.Objective(truth, ds.ThetaSpace(truth, names), poisson(truth))
+    theta = problem.space.pack(truth)
+    for truncate in (np.int64(2), {"information": 1.0}):
+        with pytest.warns(ds.IdentifiabilityWarning, match="do not see: (?=.*0.71).*1.00 silent") as caught:
+            few = EigenSpace.of(problem, theta, truncate=truncate)
+        assert len(caught) == 1 and few.dim == 2 and str(caught[0].message).count(";") == 1
+    again = EigenSpace.from_arrays(problem.space, few.arrays())  # warns of nothing
+    np.testing.assert_array_equal(again.basis, few.basis)
+
+
+def test_a_truncation_of_what_is_seen_is_silent(objective, theta):
+    assert EigenSpace.of(objective, theta, truncate=2).dim == 2

@@ -168,3 +168,14 @@ def test_memory_of_a_full_size_fisher_matrix():
     arrays, static = eqx.partition((objective, space.pack(model)), eqx.is_array)
     function = jax.jit(lambda a: ds.fisher_information(*eqx.combine(a, static)))
     assert function.lower(arrays).compile().memory_analysis().temp_size_in_bytes < 1.5e9
+
+
+def test_information_that_is_not_finite_is_not_called_dead():
+    """One parameter's derivative is not finite, and so what it shares with others."""
+    information = jnp.diag(jnp.asarray([1.0, 2.0])).at[1].set(jnp.nan).at[:, 1].set(jnp.nan)
+    with pytest.raises(ValueError, match="finite information, got numbers that are not for b"):
+        ds.identifiability(information, ("a", "b"))
+    said = ds.identifiability_report(information, ("a", "b"))
+    assert "not finite for b:" in said and "no effect" not in said
+    mixed = jnp.eye(2).at[0, 1].set(jnp.inf).at[1, 0].set(jnp.inf)
+    assert "not finite for a, b:" in ds.identifiability_report(mixed, ("a", "b"))

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from decay import decay
 from tiny import edit, tiny
 from toy import spots
 
@@ -115,9 +116,7 @@ def test_the_budget_with_priors_adds_up_to_the_bound_with_priors(found):
     assert budget.total == pytest.approx(found.sigma("separation", priors=True))
     share = terms["of these, the priors' own error"]
     assert share.kind == "share" and 0 < share.value < budget.total
-    alone = ds.error_budget(
-        found.scaled(1e12), "separation", priors=True
-    )  # data without end
+    alone = ds.error_budget(found.scaled(1e12), "separation", priors=True)  # data without end
     assert alone.terms[-2].value < 1e-3 * alone.total
 
 
@@ -208,3 +207,21 @@ def test_a_held_detector_stays_where_it_is(name):
         assert ds.get_value(changed, path) == pytest.approx(float(ds.get_value(model, path)) + 1e-6, abs=1e-14)
         moved = following[path](model, amount)
         assert moved.optics.focus_shift == model.optics.focus_shift
+
+
+def test_a_refit_that_has_not_converged_is_said(model):
+    space, truth = ds.ThetaSpace(model, ["x", "separation"]), ds.set_values(model, {"shape[0]": 0.2})
+    with pytest.warns(ds.ConvergenceWarning, match="step limit reached after 1 steps"):
+        short = ds.bias_forecast(model, space, truth, refit=True, engine=ds.GaussNewton(max_steps=1, line_search=False))
+    assert short.refit_result == "step limit reached" and np.isfinite(short.refit).all()
+    whole = ds.bias_forecast(model, space, truth, refit=True)
+    assert whole.refit_result.is_convergence
+    assert ds.bias_forecast(model, space, truth).refit_result is None
+
+
+def test_a_signal_that_is_not_finite_is_no_dead_parameter():
+    dark = decay(rate=-1.0)
+    space = ds.ThetaSpace(dark, ["level", "rate"])
+    for ask in (ds.forecast, lambda m, s: ds.bias_forecast(m, s, m)):
+        with pytest.raises(ValueError, match="finite image of the model, got 36 pixels"):
+            ask(dark, space)

@@ -390,3 +390,28 @@ def test_bad_starts_are_refused(stack, start):
 def test_impossible_settings_are_refused(stack, start, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ds.fit_frames(stack, start, **wrong)
+
+
+def test_what_is_no_stack_is_refused(stack, start, observations, space):
+    single = ds.Objective(spots(), space, observations[0])
+    with pytest.raises(TypeError, match="Expected a FrameStack for FrameScoring and fit_frames, got Objective"):
+        ds.fit_frames(single, start)
+    engine = ds.FrameScoring.of(stack)
+    with pytest.raises(TypeError, match="Expected a FrameStack"):
+        ds.fit(single, start, engine)
+    fewer = ds.FrameStack(spots(), space, observations[:2], OWN)
+    with pytest.raises(ValueError, match="Expected a stack of sizes"):
+        ds.fit(fewer, jnp.zeros(fewer.dim), engine)
+
+
+def test_theta_of_one_frame_is_none_of_a_stack(stack, start):
+    with pytest.raises(ValueError, match=rf"Expected theta of shape \({stack.dim},\)(.|\n)*Use stack.join"):
+        ds.fit(stack, start, ds.FrameScoring.of(stack))
+
+
+def test_elements_of_a_stack_have_names_and_units(stack):
+    entries = stack.index_map.entries
+    assert tuple(entry.name for entry in entries) == stack.labels and stack.index_map.dim == stack.dim
+    assert entries[0].block == "shared" and entries[-1].block == f"frame[{stack.num_observations - 1}]"
+    assert len(stack.units) == stack.dim and stack.units[0] == stack.space.units[stack.shared[0]]
+    assert stack.units[-1] == stack.space.units[stack.own[-1]]

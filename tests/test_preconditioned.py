@@ -335,3 +335,51 @@ def test_what_a_run_records():
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(ValueError, match="Expected"):
         ds.PreconditionedGD(**bad)
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "naming"),
+    [
+        ({"scale_clip": (-3.0, -1.0)}, ValueError, "scale_clip as 0 <= least <= greatest"),
+        ({"scale_clip": (0.0, np.nan)}, ValueError, "scale_clip as 0 <= least <= greatest"),
+        ({"scale_clip": (3.0,)}, ValueError, "scale_clip as a pair"),
+        ({"scale_clip": 3.0}, ValueError, "scale_clip as a pair"),
+        ({"rate_clip": (3.0, 1.0)}, ValueError, "rate_clip as 0 <= least <= greatest"),
+        ({"curvature": "fisher"}, TypeError, "curvature as a curvature"),
+        ({"curvature": ds.FisherDiagonal}, TypeError, "curvature as a curvature"),
+        ({"schedule": np.sqrt}, TypeError, "schedule as a schedule"),
+        ({"momentum": [0.1, 0.2]}, ValueError, "momentum in"),
+    ],
+)
+def test_refusals_name_the_setting(bad, kind, naming):
+    with pytest.raises(kind, match=naming):
+        ds.PreconditionedGD(**bad)
+
+
+def test_limits_may_be_open_and_differ_by_element():
+    clip = (np.zeros(2), np.array([1.0, np.inf]))
+    assert ds.PreconditionedGD(scale_clip=clip, rate_clip=np.array([0.0, 1.0])).scale_clip[1].shape == (2,)
+
+
+@pytest.mark.parametrize("name", ["base_rate", "floor", "scale_clip", "curvature"])
+def test_settings_of_another_length_than_theta_are_refused(name):
+    wrong = [1.0, 1.0]
+    value = {"scale_clip": (0.0, wrong), "curvature": ds.HutchinsonDiagonal(scale=wrong)}.get(name, wrong)
+    naming = {"scale_clip": "scale_clip.1.", "curvature": "scale"}.get(name, name)
+    with pytest.raises(ValueError, match=rf"Expected {naming} as a number or of shape \(3,\)"):
+        ds.PreconditionedGD(**{name: value}).init(jnp.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "naming"),
+    [
+        (lambda: ds.PiecewiseRate([1.5], [1, 2]), ValueError, "boundaries as whole numbers"),
+        (lambda: ds.PiecewiseRate([-3], [1, 2]), ValueError, "boundaries of zero or more"),
+        (lambda: ds.PiecewiseRate([1], [1, -2]), ValueError, "factors of zero or more"),
+        (lambda: ds.PiecewiseRate([1], [1, np.nan]), ValueError, "factors of zero or more"),
+        (lambda: ds.WarmUp(3, then=np.sqrt), TypeError, "then as a schedule"),
+    ],
+)
+def test_schedules_say_what_is_wrong(make, kind, naming):
+    with pytest.raises(kind, match=naming):
+        make()

@@ -7,7 +7,7 @@ import shutil
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from decay import decay, engines, objective
+from decay import counts, decay, engines, objective
 
 import dluxshera as ds
 from dluxshera.inference import run_artifacts as artifacts
@@ -211,3 +211,22 @@ def test_a_lock_of_a_dead_process_is_no_lock(tmp_path):
     lock_path(run).write_text("no json")
     with RunLock(run):
         pass
+
+
+def test_a_stack_of_frames_is_recorded_with_its_own_labels(tmp_path):
+    models = [decay(level=400.0 + 20 * i) for i in range(3)]
+    observations = [ds.Observation(counts(model, i), model.model()) for i, model in enumerate(models)]
+    stack = ds.FrameStack(decay(), ds.ThetaSpace(decay(), ["level", "rate"]), observations, ["level"])
+    shared, own = stack.reference[jnp.array(stack.shared)], stack.reference[jnp.array(stack.own)]
+    theta, engine = stack.join(0.6 * shared, jnp.tile(own, (3, 1))), ds.FrameScoring.of(stack)
+    seen = []
+    first = {"on_step": seen.append, "should_stop": lambda: len(seen) == 2}
+    assert recorded_fit(tmp_path / "run", stack, theta, engine, **first).result == "interrupted"
+    known = artifacts.load_meta(tmp_path / "run")["theta"]
+    assert known["dim"] == 4 and known["labels"] == ["rate", "frame[0].level", "frame[1].level", "frame[2].level"]
+    assert [entry["block"] for entry in known["index_map"]["entries"]] == ["shared", *(f"frame[{i}]" for i in range(3))]
+    assert artifacts.load_trace(tmp_path / "run")["theta"].shape[1] == 4
+    fewer = ds.FrameStack(decay(), stack.space, observations[:2], ["level"])
+    with pytest.raises(artifacts.SchemaError, match="layout of theta"):
+        resumed_fit(tmp_path / "run", lambda folder: Rebuilt(fewer, engine))
+    assert resumed_fit(tmp_path / "run", lambda folder: Rebuilt(stack, engine)).converged

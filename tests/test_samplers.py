@@ -10,7 +10,7 @@ from toy import NPIX, poisson, spots
 
 import dluxshera as ds
 from dluxshera.inference import EigenSpace, SamplerWarning, Samples, laplace_samples, sample
-from dluxshera.inference.samplers import covariance_root, warn_of_trouble
+from dluxshera.inference.samplers import check_sampling, covariance_root, warn_of_trouble
 
 pytest.importorskip("blackjax")
 NAMES = ["x", "separation", "log_flux", "shape"]
@@ -174,3 +174,43 @@ def test_bad_input_is_refused(objective, solution):
     for draw in (sample, laplace_samples):
         with pytest.raises(ValueError, match="bounded(.|\n)*silent(.|\n)*log_flux . throughput"):
             draw(problem, space.pack(model))
+
+
+@pytest.mark.parametrize("wrong", [{"draws": 0}, {"draws": -1}, {"chains": 0}])
+def test_impossible_numbers_of_laplace_draws_are_refused(objective, solution, wrong):
+    with pytest.raises(ValueError, match=f"Expected {next(iter(wrong))} of 1 or more, a whole number"):
+        laplace_samples(objective, solution.theta, **wrong)
+
+
+def test_too_few_draws_have_no_diagnostics(objective, solution):
+    few = laplace_samples(objective, solution.theta, draws=2)
+    assert few.flat().shape[0] == 2
+    with pytest.raises(ValueError, match="draws of 8 or more of a single chain"):
+        few.summary()
+    with pytest.raises(ValueError, match="draws of 8 or more, a whole number, got 10.5"):
+        check_sampling("nuts", 4, 10.5, 500)
+
+
+def test_seeds_may_be_of_any_whole_number(objective, solution):
+    draw = lambda seed: laplace_samples(objective, solution.theta, draws=3, seed=seed).physical  # noqa: E731
+    np.testing.assert_array_equal(draw(3), draw(np.int64(3)))
+    for wrong in (3.5, "3", None):
+        with pytest.raises(TypeError, match="Expected seed as a whole number or a jax key"):
+            draw(wrong)
+
+
+def test_what_has_no_finite_information_is_not_sampled(objective, solution):
+    for draw in (sample, laplace_samples):
+        with pytest.raises(ValueError, match="Expected finite information"):
+            draw(objective, solution.theta * jnp.nan)
+        with pytest.raises(ValueError, match="expected information for (sample|laplace_samples), got function"):
+            draw(jnp.sum, jnp.zeros(2))
+
+
+def test_modes_that_nothing_determines_are_named_with_their_parameters():
+    model = spots()
+    space = ds.ThetaSpace(model, ["x", "silent"])
+    problem = ds.Objective(model, space, poisson(model))
+    modes = EigenSpace.of(problem, space.pack(model))
+    with pytest.raises(ValueError, match=r"mode 2 \(1.00 silent\): the image does not respond"):
+        laplace_samples(problem.with_space(modes), jnp.zeros(2))

@@ -4,6 +4,7 @@ from .abstract_objective import AbstractInformedObjective as AbstractInformedObj
 from .abstract_objective import AbstractObjective as AbstractObjective
 from .abstract_objective import Expansion as Expansion
 from .bias import BiasForecast as BiasForecast
+from .bias import ConvergenceWarning as ConvergenceWarning
 from .bias import bias_forecast as bias_forecast
 from .bias import sensitivities as sensitivities
 from .calibration import Calibration as Calibration

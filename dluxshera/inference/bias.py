@@ -1,6 +1,7 @@
 """Bias: what a model error does to the estimates, predicted from the Fisher information and checked by a fit."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,11 +12,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..params import AbstractSpace, ParameterError
-from .engines import AbstractEngine
+from .engines import AbstractEngine, FitResult
 from .fisher import covariance
 from .fit import fit
 from .forecast import expected_objective
 from .objective import Objective
+
+
+class ConvergenceWarning(UserWarning):
+    """A number that follows from a fit that has not converged."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,6 +36,8 @@ class BiasForecast:
         One-sigma bound beside which to read it, in `units`.
     refit : array (D,), optional
         Of a fit of the noiseless data, where one was asked for; NaN where `linear` is.
+    refit_result : FitResult, optional
+        How that fit ended: where it has not converged, `refit` is no more than how far it came.
     """
 
     labels: tuple[str, ...]
@@ -38,6 +45,7 @@ class BiasForecast:
     linear: np.ndarray
     sigma: np.ndarray
     refit: np.ndarray | None
+    refit_result: FitResult | None = None
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -87,6 +95,11 @@ def bias_forecast(
     ValueError
         If `exposures` is not above zero.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If the refit has not converged.
+
     Notes
     -----
     First order in the difference dm of the two expected images, with W the inverse of the model's variance
@@ -96,13 +109,22 @@ def bias_forecast(
     theta = space.pack(model)
     move, spread = _linear_response(objective, theta)
     slope = np.asarray(space.jacobian_diag(theta))
-    found = None
+    found, result = None, None
     if refit:
-        solution = fit(objective, theta, engine)
-        found = np.asarray(space.physical(solution.theta) - space.physical(theta))
+        found, result = _refit(objective, theta, engine)
         found = np.where(np.isfinite(move), found, np.nan)  # else where a fit happens to hold it
     sigma = slope * np.sqrt(np.diagonal(np.asarray(spread)))
-    return BiasForecast(space.labels, space.units, slope * np.asarray(move), sigma, found)
+    return BiasForecast(space.labels, space.units, slope * np.asarray(move), sigma, found, result)
+
+
+def _refit(objective: Objective, theta: Float[Array, " D"], engine: AbstractEngine | None):
+    """Where a fit of the noiseless data goes (D,), in units of the parameters, and how it ended."""
+    solution = fit(objective, theta, engine)
+    if not solution.converged:
+        text = f"The refit has not converged: {solution.result} after {solution.stats['steps']} steps. "
+        text += "Its bias is no more than how far it came. Give it more steps, or another engine."
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)
+    return np.asarray(objective.space.physical(solution.theta) - objective.space.physical(theta)), solution.result
 
 
 @eqx.filter_jit

@@ -127,9 +127,12 @@ class HutchinsonDiagonal(AbstractCurvature):
             raise ValueError(f"Expected probes of 1 or more, got {self.probes!r}.")
         if not isinstance(self.scale, jax.core.Tracer) and not (self.scale > 0).all():
             raise ValueError(f"Expected scale above zero, got {self.scale}.")
+        if self.seed.shape != () or not jnp.issubdtype(self.seed.dtype, jnp.integer):
+            raise ValueError(f"Expected seed as a whole number, got {self.seed}.")
 
     def init(self, theta):
         """Nothing to remember: the probes follow from the seed and the step."""
+        check_lengths(theta, scale=self.scale)
         return ()
 
     def estimate(self, objective, theta, state, step, gradient=None):
@@ -160,6 +163,11 @@ class EmpiricalFisher(AbstractCurvature):
 
     def estimate(self, objective, theta, state, step, gradient=None):
         """One gradient for each observation, one at a time."""
+        if not callable(getattr(objective, "observation_loss", None)):
+            raise ValueError(
+                f"Expected an objective of several observations for the squared gradients of each, got "
+                f"{type(objective).__name__}. Use a FrameStack, or another curvature."
+            )
 
         def add(total, index):
             return total + jax.grad(objective.observation_loss)(theta, index) ** 2, None
@@ -214,6 +222,10 @@ class SquaredGradientAverage(AbstractCurvature):
 
     def __check_init__(self):
         check_fraction("decay", self.decay, below_one=True)
+        if self.initial is None or isinstance(self.initial, jax.core.Tracer):
+            return
+        if self.initial.shape != () or not 0 <= float(self.initial) < jnp.inf:
+            raise ValueError(f"Expected initial as a finite number of zero or more, or None, got {self.initial}.")
 
     def init(self, theta):
         """The average so far."""
@@ -249,6 +261,13 @@ def check_fraction(name: str, value: Any, below_one: bool = False) -> None:
     """Raise ValueError unless the number is between zero and one; traced ones pass."""
     if isinstance(value, jax.core.Tracer):
         return
-    top = float(value) < 1 if below_one else float(value) <= 1
-    if value.shape != () or not (0 <= float(value) and top):
+    fits = value.shape == () and (0 <= float(value) < 1 if below_one else 0 <= float(value) <= 1)
+    if not fits:
         raise ValueError(f"Expected {name} in [0, 1{')' if below_one else ']'}, got {value}.")
+
+
+def check_lengths(theta: Float[Array, " D"], **values: Array | None) -> None:
+    """Raise ValueError unless each is a number, or has an element for each of θ."""
+    for name, value in values.items():
+        if value is not None and value.shape not in ((), theta.shape):
+            raise ValueError(f"Expected {name} as a number or of shape {theta.shape}, as theta, got {value.shape}.")

@@ -1,11 +1,15 @@
 """Curvatures made of others: blended, smoothed, refreshed now and then."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .curvature import AbstractCurvature, average_of_nothing, check_fraction
+from .engines import check_whole
+from .schedules import instance_of
 
 
 class Blend(AbstractCurvature):
@@ -19,8 +23,8 @@ class Blend(AbstractCurvature):
     """
 
     alpha: Float[Array, ""] = eqx.field(converter=lambda x: jnp.asarray(x, float))
-    a: AbstractCurvature
-    b: AbstractCurvature
+    a: AbstractCurvature = instance_of(AbstractCurvature, "a")
+    b: AbstractCurvature = instance_of(AbstractCurvature, "b")
 
     def __check_init__(self):
         check_fraction("alpha", self.alpha)
@@ -54,7 +58,7 @@ class Smoothed(AbstractCurvature):
     """
 
     beta: Float[Array, ""] = eqx.field(converter=lambda x: jnp.asarray(x, float))
-    of: AbstractCurvature
+    of: AbstractCurvature = instance_of(AbstractCurvature, "of")
 
     def __check_init__(self):
         check_fraction("beta", self.beta, below_one=True)
@@ -75,6 +79,12 @@ class Smoothed(AbstractCurvature):
         return {**self.of.settings(), "smoothing": float(self.beta)}
 
 
+def _as_cadence(every: Any) -> int | None:
+    if every is not None:
+        check_whole("every", every)
+    return every
+
+
 class Refreshed(AbstractCurvature):
     """Another's estimate, kept for a number of steps, or for ever.
 
@@ -85,12 +95,8 @@ class Refreshed(AbstractCurvature):
         Steps between estimates, the first at step 0; refused tries do not count. None keeps that one.
     """
 
-    of: AbstractCurvature
-    every: int | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self):
-        if self.every is not None and (isinstance(self.every, bool) or self.every < 1):
-            raise ValueError(f"Expected every of 1 or more steps, or None, got {self.every!r}.")
+    of: AbstractCurvature = instance_of(AbstractCurvature, "of")
+    every: int | None = eqx.field(static=True, converter=_as_cadence, default=None)
 
     def init(self, theta):
         """The other's state, the estimate in use, and its age."""

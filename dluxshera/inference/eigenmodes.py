@@ -9,8 +9,9 @@ from jaxtyping import Array, ArrayLike, Float
 
 from ..params import ThetaSpace
 from ..params.checks import is_traced
+from .fisher import RANK_TOLERANCE
 
-Truncation = int | Mapping[str, Any] | None
+Truncation = int | np.integer | Mapping[str, Any] | None
 
 
 def prior_scale(space: ThetaSpace, fisher: Float[Array, "D D"], centre: Float[Array, " D"]) -> Float[Array, " D"]:
@@ -51,6 +52,7 @@ def count_kept(values: Float[ArrayLike, " D"], truncate: Any) -> int:
         If the truncation is none that is known.
     """
     size = len(values)
+    truncate = int(truncate) if isinstance(truncate, np.integer) else truncate
     match {"count": truncate} if isinstance(truncate, int) else truncate:
         case None:
             return size
@@ -65,6 +67,23 @@ def count_kept(values: Float[ArrayLike, " D"], truncate: Any) -> int:
         f'Expected truncate as None, a count from 1 to {size}, {{"eigenvalue": at least 0}} or '
         f'{{"information": above 0, at most 1}}, got {truncate!r}.'
     )
+
+
+def unseen(vectors: Float[Array, "D m"], values: ArrayLike, scale: ArrayLike, fisher: ArrayLike) -> np.ndarray:
+    """Which modes (m,) the data do not see: by rounding only, or no more than parameters that cancel.
+
+    Parameters
+    ----------
+    vectors : array (D, m)
+        Modes of the information scaled by `scale` (D,).
+    values : array (D,)
+        All eigenvalues, descending.
+    """
+    vectors, fisher = np.asarray(vectors) * np.asarray(scale)[:, None], np.asarray(fisher)
+    together, size = np.sum(vectors * (fisher @ vectors), axis=0), len(fisher)
+    apart = np.sum(vectors**2 * np.diagonal(fisher)[:, None], axis=0)
+    rounding = 10 * np.finfo(fisher.dtype).eps * size * np.asarray(values)[0]
+    return (together <= RANK_TOLERANCE * size * apart) | (together <= rounding)
 
 
 def finite_array(name: str, array: ArrayLike, shape: tuple[int, ...]) -> Float[Array, "..."]:

@@ -1,5 +1,6 @@
 """`EigenSpace`: θ in coordinates that the data see one by one."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,9 @@ from jaxtyping import Array, ArrayLike, Float, Num
 from ..params import AbstractSpace, IndexMap, ParameterError, ThetaSpace
 from ..params.checks import is_traced
 from ..params.index_map import build_index_map
-from .eigenmodes import Truncation, canonical_signs, count_kept, finite_array, prior_scale
+from .eigenmodes import Truncation, canonical_signs, count_kept, finite_array, prior_scale, unseen
 from .fisher import RANK_TOLERANCE, fisher_information
+from .fit import IdentifiabilityWarning
 from .identifiability_report import combination
 
 
@@ -61,6 +63,11 @@ class EigenSpace(AbstractSpace):
     ------
     ValueError
         If an array has another shape or is not finite, the scale is not above zero, or the truncation is none of these.
+
+    Warns
+    -----
+    IdentifiabilityWarning
+        If the truncation leaves out modes that the data do not see, which then seem to be known.
     """
 
     space: ThetaSpace
@@ -91,6 +98,8 @@ class EigenSpace(AbstractSpace):
         values, vectors = jnp.linalg.eigh(self.scale[:, None] * fisher * self.scale)
         values, vectors = jnp.maximum(values[::-1], 0.0), vectors[:, ::-1]
         kept = count_kept(values, truncate)
+        if not is_traced(fisher):
+            self._warn_of_unseen(vectors[:, kept:], values, fisher)
         self.eigenvalues, self.vectors = values[:kept], canonical_signs(vectors[:, :kept])
         self.step = self._standard_deviations(values[0]) if whiten else jnp.ones_like(self.eigenvalues)
 
@@ -107,7 +116,7 @@ class EigenSpace(AbstractSpace):
         """The space that `arrays` describes, over the space that it was made for."""
         scale, vectors = (np.asarray(arrays[name], float) for name in ("scale", "vectors"))
         settings = {"truncate": vectors.shape[1], "whiten": bool(arrays["whitened"]), "scale": scale}
-        made = cls(space, np.eye(space.dim), centre=np.asarray(arrays["centre"], float), **settings)
+        made = cls(space, np.diag(scale**-2.0), centre=np.asarray(arrays["centre"], float), **settings)
         stored = tuple(jnp.asarray(arrays[name], float) for name in ("vectors", "eigenvalues", "step"))
         return eqx.tree_at(lambda s: (s.vectors, s.eigenvalues, s.step), made, stored)
 
@@ -214,6 +223,16 @@ class EigenSpace(AbstractSpace):
         total = self.eigenvalues + prior @ self.vectors**2
         known = total > RANK_TOLERANCE * self.scale.size * jnp.maximum(largest, 1.0)
         return jnp.where(known, 1 / jnp.sqrt(jnp.where(known, total, 1.0)), 1.0)
+
+    def _warn_of_unseen(self, dropped: Float[Array, "D m"], values: Float[Array, " D"], fisher: Any) -> None:
+        """Say that a truncation leaves out what the data do not see."""
+        lost = np.asarray(canonical_signs(dropped))[:, unseen(dropped, values, self.scale, fisher)]
+        if not lost.size:
+            return
+        said = "; ".join(combination(column, self.space.labels) for column in lost.T)
+        text = f"The truncation leaves out what the data do not see: {said}. It is held at the centre, and the errors "
+        text += "are those for it held: freeze it, or give it a prior, to say so."
+        warnings.warn(text, IdentifiabilityWarning, stacklevel=4)
 
     def _check_length(self, theta: ArrayLike) -> None:
         if jnp.shape(theta)[-1:] != self.eigenvalues.shape:

@@ -1,12 +1,13 @@
 """Expected Fisher information, its inverse, and what it cannot see."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from ..params import AbstractSpace
 
@@ -34,6 +35,22 @@ def fisher_information(objective: Any, theta: Float[Array, " D"]) -> Float[Array
 def prior_information(objective: Any, theta: Float[Array, " D"]) -> Float[Array, "D D"]:
     """Information (D, D) of the priors at θ, in units of 1/θ^2."""
     return objective.prior_information(theta)
+
+
+def not_finite(information: ArrayLike, labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels of what has an information that is infinite or no number; empty where all is finite."""
+    bad = ~np.isfinite(np.asarray(information))
+    own = np.diagonal(bad)
+    return tuple(label for label, lost in zip(labels, own if own.any() else bad.any(axis=0), strict=True) if lost)
+
+
+def check_finite_information(information: ArrayLike, labels: Sequence[str]) -> None:
+    """Raise ValueError, naming parameters, unless an information matrix is finite."""
+    if bad := not_finite(information, labels):
+        raise ValueError(
+            f"Expected finite information, got numbers that are not for {', '.join(bad)}. The model's signal or its "
+            "derivative is not finite there: choose other values."
+        )
 
 
 class Spectrum(NamedTuple):
@@ -143,7 +160,13 @@ def identifiability(information: Float[Array, "D D"], labels: tuple[str, ...]) -
     information : Array (D, D)
     labels : tuple of str (D,)
         Names of the elements of θ.
+
+    Raises
+    ------
+    ValueError
+        If the information is not finite, naming where.
     """
+    check_finite_information(information, labels)
     diagonal = np.diagonal(np.asarray(information))
     alive = np.flatnonzero(diagonal > 0)
     dead = tuple(label for label, value in zip(labels, diagonal, strict=True) if not value > 0)

@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 
 from .abstract_objective import check_informed, is_informed
 from .engines import RESULTS, AbstractEngine, EngineState, FitResult, check_whole
-from .fisher import Identifiability, covariance, fisher_information, identifiability, prior_information
+from .fisher import Identifiability, covariance, fisher_information, prior_information
+from .identifiability_report import identifiability_of
 from .levenberg_marquardt import LevenbergMarquardt
 from .loop import Course, Rows, begin, row_of, run_chunk
 from .loss_objective import LossObjective, as_objective, check_loss, with_one_loss
@@ -271,7 +272,7 @@ def _report(objective: Any, state: EngineState) -> Identifiability | None:
     curvature = _curvature(objective, state)[1]
     if not np.isfinite(curvature).all():
         return Identifiability((), (), np.nan)
-    report = identifiability(curvature, objective.space.labels)
+    report = identifiability_of(objective.space, curvature)
     if report.dead or report.degenerate:
         warnings.warn(str(report), IdentifiabilityWarning, stacklevel=3)
     return report

@@ -12,9 +12,10 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from .abstract_objective import check_informed
 from .engines import RESULTS, AbstractEngine
-from .fisher import Identifiability, identifiability
+from .fisher import Identifiability
 from .fit import ROW_NUMBERS, Solution, _curvature, _solution, chosen_engine
 from .fit_many import _checked_starts, _stack
+from .identifiability_report import identifiability_of
 from .loop import Course, Rows, begin, is_running, run_chunk
 from .loss_objective import as_objective
 from .stopping import StoppingRules
@@ -138,4 +139,4 @@ def _finished(engine, objective, course, rows, seconds) -> Solution:
 def _report(objective: Any, state: Any) -> Identifiability:
     curvature = _curvature(objective, state)[1]
     known = bool(np.isfinite(curvature).all())
-    return identifiability(curvature, objective.space.labels) if known else Identifiability((), (), np.nan)
+    return identifiability_of(objective.space, curvature) if known else Identifiability((), (), np.nan)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..params import AbstractSpace
+from ..params import AbstractSpace, IndexMap
 from ..params.index_map import build_index_map
 from .engines import AbstractEngine, EngineState, FitResult, engine_settings
+from .frame_stack import FrameStack
 from .solution import Solution
 from .state_arrays import state_arrays, state_from_arrays
 from .stopping import StoppingRules
@@ -22,14 +23,38 @@ def fit_meta(
 ) -> dict[str, Any]:
     """What `meta.json` says of θ and of the engine."""
     optimizer = {**engine_settings(engine), "num_steps": num_steps, "stopping": _rules_record(stopping)}
-    space = getattr(objective, "space", None)
-    if space is None:
+    index_map = index_map_of(objective)
+    if index_map is None:
         index_map = build_index_map([("theta", tuple(theta.shape), int(theta.size), "theta")])
         return {
             "theta": {"dim": int(theta.size), "theta_space": "primitive", "index_map": index_map.to_dict()},
             "optimizer": optimizer,
         }
-    return {"theta": _theta_record(space), "optimizer": optimizer}
+    record = _theta_record(objective.space)
+    if isinstance(objective, FrameStack):
+        record |= _stack_record(objective, record["theta_map_hash"])
+    return {"theta": record, "optimizer": optimizer}
+
+
+def index_map_of(objective: Any) -> IndexMap | None:
+    """Which elements of θ are what: of a stack of frames, of all its frames; None where the objective does not know."""
+    if isinstance(objective, FrameStack):
+        return objective.index_map
+    space = getattr(objective, "space", None)
+    return None if space is None else space.index_map
+
+
+def _stack_record(stack: FrameStack, frame_hash: str) -> dict[str, Any]:
+    """What is different where a θ holds that of many frames."""
+    map_hash = _sha256({"frame": frame_hash, "labels": stack.labels})
+    return {
+        "dim": stack.dim,
+        "theta_map_hash": map_hash,
+        "theta_map_id": f"frames-{map_hash[:12]}",
+        "index_map": stack.index_map.to_dict(),
+        "labels": list(stack.labels),
+        "units": list(stack.units),
+    }
 
 
 def _theta_record(space: AbstractSpace) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from ..params import AbstractSpace, ParameterError
-from .fisher import Identifiability, covariance, identifiability
+from .fisher import Identifiability, check_finite_information, covariance, identifiability
 from .objective import Objective
 
 ALONE = "alone"
@@ -30,6 +30,8 @@ class Expected(NamedTuple):
 def expected_objective(model: Any, space: AbstractSpace, data: Any = None, exposures: float | int = 1) -> Objective:
     """Objective whose data are, without noise, what `data` (a model; by default `model` itself) makes."""
     image = _positive(exposures) * (model if data is None else data).model()
+    if not isinstance(image, jax.core.Tracer) and (bad := int(jnp.sum(~jnp.isfinite(image)))):
+        raise ValueError(f"Expected a finite image of the model, got {bad} pixels that are not. Choose other values.")
     seen = Expected(image, None, jnp.ones(image.shape, bool), jnp.asarray(exposures, float))
     return Objective(model, space, seen, "poisson")
 
@@ -194,11 +196,13 @@ def forecast(
     ParameterError
         If a group names what is not in the space.
     ValueError
-        If `exposures` is not above zero.
+        If `exposures` is not above zero, or the model's image or the information is not finite.
     """
     exposures = _positive(exposures)
     theta = space.pack(model)
     photon, detector, prior = _informations(expected_objective(model, space), theta)
+    for information in (photon, detector, prior):
+        check_finite_information(information, space.labels)
     slope = np.asarray(space.jacobian_diag(theta))
     physical = lambda information: np.asarray(information) / np.outer(slope, slope)  # noqa: E731
     return Forecast(

@@ -50,8 +50,9 @@ class FrameScoring(AbstractEngine):
         check_positive("damping", self.damping)
 
     @classmethod
-    def of(cls, stack: FrameStack, **settings: Any) -> "FrameScoring":
-        """For the frames of a stack."""
+    def of(cls, stack: Any, **settings: Any) -> "FrameScoring":
+        """For the frames of a `FrameStack`; raises TypeError for anything else."""
+        _check_stack(stack)
         return cls((stack.num_observations, len(stack.shared), len(stack.own)), **settings)
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:
@@ -62,7 +63,16 @@ class FrameScoring(AbstractEngine):
         return initial_state(theta, None, FrameMemory(self.damping.astype(theta.dtype), nothing), tried=theta)
 
     def step(self, objective: Any, state: EngineState) -> EngineState:
-        """One damped step, taken where it lowers the loss by enough of what was predicted."""
+        """One damped step, taken where it lowers the loss by enough of what was predicted.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For an objective that is no `FrameStack`, or one of other sizes.
+        """
+        _check_stack(objective)
+        if (own := FrameScoring.of(objective).sizes) != self.sizes:
+            raise ValueError(f"Expected a stack of sizes {self.sizes}, got {own}. Use FrameScoring.of(stack).")
         start, system = state.step < 0, state.memory.system
         damped = system.damped(state.memory.damping)
         moves = [jnp.where(start, 0.0, move) for move in solve_arrowhead(damped, reduce_arrowhead(damped))]
@@ -94,6 +104,14 @@ class FrameScoring(AbstractEngine):
         converged = jnp.maximum(*ratios) < self.tolerance**2
         found = (theta, loss, _length(system, newton), converged, state.memory._replace(system=system))
         return eqx.tree_at(lambda s: (s.theta, s.loss, s.grad_norm, s.converged, s.memory), state, found)
+
+
+def _check_stack(stack: Any) -> None:
+    if not isinstance(stack, FrameStack):
+        raise TypeError(
+            f"Expected a FrameStack for FrameScoring and fit_frames, got {type(stack).__name__}. "
+            "Use fit and another engine for a single image."
+        )
 
 
 def _gain(before, loss, predicted) -> Float[Array, ""]:

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ..params import ThetaSpace
+from ..params import IndexMap, ThetaSpace
+from ..params.index_map import build_index_map
 from .abstract_objective import AbstractObjective
 from .arrowhead import Arrowhead
 from .engines import check_whole
@@ -108,6 +109,19 @@ class FrameStack(AbstractObjective):
         )
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """Of θ, as `labels`."""
+        shared, own = (tuple(self.space.units[i] for i in places) for places in (self.shared, self.own))
+        return shared + self.num_observations * own
+
+    @property
+    def index_map(self) -> IndexMap:
+        """One scalar for each element of θ, in the block `shared` or `frame[i]`."""
+        blocks = ["shared"] * len(self.shared)
+        blocks += [f"frame[{i}]" for i in range(self.num_observations) for _ in self.own]
+        return build_index_map([(label, (), 1, block) for label, block in zip(self.labels, blocks, strict=True)])
+
+    @property
     def num_observations(self) -> int:
         """Frames."""
         return self.frames.image.shape[0]
@@ -122,7 +136,18 @@ class FrameStack(AbstractObjective):
         return jnp.concatenate([shared, own.ravel()])
 
     def split(self, theta: Float[Array, " D"]) -> tuple[Float[Array, " S"], Float[Array, "F d"]]:
-        """Shared elements, and each frame's own."""
+        """Shared elements, and each frame's own.
+
+        Raises
+        ------
+        ValueError
+            For another length.
+        """
+        if jnp.shape(theta) != (self.dim,):
+            raise ValueError(
+                f"Expected theta of shape ({self.dim},), {len(self.shared)} shared elements and {len(self.own)} of "
+                f"each of {self.num_observations} frames, got {jnp.shape(theta)}. Use stack.join, or fit_frames."
+            )
         count = len(self.shared)
         return theta[:count], theta[count:].reshape(self.num_observations, len(self.own))
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float
 
-from .fisher import scaled_spectrum
+from ..params import AbstractSpace
+from .fisher import Identifiability, identifiability, not_finite, scaled_spectrum
 
 WEAK = 1e-4  # eigenvalue of the unit-diagonal information below which a combination is called weak
 MOST_WEAK = 5  # weak combinations that are described
@@ -29,7 +30,7 @@ def identifiability_report(information: ArrayLike, labels: Sequence[str]) -> str
     -------
     str
         One line for the rank and the condition, then one for each parameter without effect, each combination that is
-        not seen at all, and each that is seen weakly.
+        not seen at all, and each that is seen weakly. Of a matrix that is not finite, where that is.
 
     Raises
     ------
@@ -39,6 +40,8 @@ def identifiability_report(information: ArrayLike, labels: Sequence[str]) -> str
     information, labels = np.asarray(information, float), tuple(labels)
     if information.shape != (len(labels),) * 2:
         raise ValueError(f"Expected information of shape {(len(labels),) * 2} for the labels, got {information.shape}.")
+    if bad := not_finite(information, labels):
+        return f"The information is not finite for {', '.join(bad)}: nothing can be said of what the data determine."
     alive = np.diagonal(information) > 0
     names = tuple(label for label, lives in zip(labels, alive, strict=True) if lives)
     dead = [f"{label}: no effect on the data. Freeze it or give it a prior." for label in labels if label not in names]
@@ -55,6 +58,25 @@ def identifiability_report(information: ArrayLike, labels: Sequence[str]) -> str
             *_weak(values[seen], vectors[:, seen], names),
         ]
     )
+
+
+def identifiability_of(space: AbstractSpace, information: Float[Array, "D D"]) -> Identifiability:
+    """`identifiability` of a space's θ; a mode is named with the parameters that take part in it.
+
+    Raises
+    ------
+    ValueError
+        If the information is not finite, naming where.
+    """
+    return identifiability(information, _in_words(space))
+
+
+def _in_words(space: AbstractSpace) -> tuple[str, ...]:
+    """Labels of θ, those of modes with what they are made of."""
+    if space.kind == "primitive":
+        return space.labels
+    made_of = (combination(column, space.primitive.labels) for column in np.asarray(space.vectors).T)
+    return tuple(f"{label} ({parts})" for label, parts in zip(space.labels, made_of, strict=True))
 
 
 def combination(vector: ArrayLike, labels: Sequence[str], largest: int = 4) -> str:

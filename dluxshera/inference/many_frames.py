@@ -80,7 +80,7 @@ class FrameSolution(eqx.Module):
 
 
 def fit_frames(
-    stack: FrameStack,
+    stack: Any,
     theta: Float[Array, " D"],
     own: Float[ArrayLike, "F d"] | None = None,
     *,
@@ -112,6 +112,8 @@ def fit_frames(
 
     Raises
     ------
+    TypeError
+        If `stack` is no `FrameStack`.
     ValueError
         If a start has another shape, or is not finite, a setting is not above zero, or `state` is of another stack.
 

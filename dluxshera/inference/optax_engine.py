@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, ArrayLike, Float
 
@@ -25,6 +26,32 @@ def _as_rate(value: Any) -> Any:
     return value if value is None or callable(value) else jnp.asarray(value, float)
 
 
+def _as_optimiser(value: Any) -> Any:
+    """An optimiser, which has two functions."""
+    if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in ("init", "update")):
+        raise TypeError(
+            f"Expected optimiser as an optax.GradientTransformation, such as optax.adam(0.1), got {value!r:.80}."
+        )
+    return value
+
+
+def _as_pairs(options: Any) -> tuple[tuple[str, Any], ...]:
+    """A mapping as what can be compared and hashed."""
+    return tuple((name, _hashable(value)) for name, value in dict(options).items())
+
+
+def _hashable(value: Any) -> Any:
+    value = value.tolist() if isinstance(value, jax.Array | np.ndarray | np.generic) else value
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    is_plain = value is None or isinstance(value, bool | int | float | str)
+    return value if is_plain else getattr(value, "__qualname__", type(value).__name__)
+
+
 class OptaxEngine(AbstractEngine):
     """theta <- theta + rate * update, with the update of an optax optimiser.
 
@@ -36,19 +63,28 @@ class OptaxEngine(AbstractEngine):
     ----------
     optimiser : optax.GradientTransformation
         As `optax.adam(1e-3)`, with its sign and rate, or with a rate of one beside `learning_rate`. Its functions
-        are compiled in: the same object compiles nothing anew.
+        are compiled in: the same object compiles nothing anew. One that asks for more than the gradient is given the
+        loss as `value`, `grad`, and the objective's loss as `value_fn` (`optax.lbfgs`, `optax.polyak_sgd`).
     learning_rate : float or callable, optional
         Factor on the update, or a schedule of it by the number of steps (as in `optax.schedules`); by default one.
         Another number compiles nothing anew; another schedule does.
     max_steps : int
     name : str
         For the record of a run.
+    options : mapping of str to plain values, optional
+        What `optimiser` was made with, for the record of a run: its functions do not tell.
+
+    Raises
+    ------
+    TypeError
+        If `optimiser` is none.
     """
 
-    optimiser: optax.GradientTransformation
+    optimiser: optax.GradientTransformation = eqx.field(converter=_as_optimiser)
     learning_rate: Float[Array, ""] | Callable[[Any], Any] | None = eqx.field(converter=_as_rate, default=None)
     max_steps: int = eqx.field(static=True, default=1000)
     name: str = eqx.field(static=True, default="optax")
+    options: tuple[tuple[str, Any], ...] = eqx.field(static=True, converter=_as_pairs, default=())
 
     def __check_init__(self):
         check_max_steps(self.max_steps)
@@ -56,11 +92,12 @@ class OptaxEngine(AbstractEngine):
             check_positive("learning_rate", self.learning_rate)
 
     def settings(self) -> Mapping[str, Any]:
-        """Plain values for the record of a run; of a rate that is a schedule, its name."""
+        """Plain values for the record of a run, `options` among them; of a rate that is a schedule, its name."""
         rate, changes = self.learning_rate, callable(self.learning_rate)
         schedule = getattr(rate, "__qualname__", type(rate).__name__) if changes else "constant"
         base = None if changes or rate is None else float(rate)
-        return {"base_lr": base, "schedule": {"name": schedule}, "preconditioning": None}
+        options = {name: _plain(value) for name, value in self.options}
+        return {"base_lr": base, "schedule": {"name": schedule}, "preconditioning": None, "options": options}
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:
         """The gradient is found by the first step."""
@@ -70,7 +107,7 @@ class OptaxEngine(AbstractEngine):
     def step(self, objective: Any, state: EngineState) -> EngineState:
         """One update of the optimiser, from the gradient at the present θ."""
         start, memory = state.step < 0, state.memory
-        update, optimiser = self.optimiser.update(memory.gradient, memory.optimiser, state.theta)
+        update, optimiser = self._update(objective, state)
         move = jnp.where(start, 0.0, memory.shortening * self._rate(state.step) * update)
         theta = state.theta + move.astype(state.theta.dtype)
         loss, gradient = jax.value_and_grad(objective.loss)(theta)
@@ -97,6 +134,12 @@ class OptaxEngine(AbstractEngine):
             base_lr=self._rate(state.step + 1),
         )
 
+    def _update(self, objective: Any, state: EngineState) -> tuple[Float[Array, " D"], Any]:
+        """The optimiser's update and next state; at the start, where nothing is known yet, neither is used."""
+        known = {"value": state.loss, "grad": state.memory.gradient, "value_fn": objective.loss}
+        update = optax.with_extra_args_support(self.optimiser).update
+        return update(state.memory.gradient, state.memory.optimiser, state.theta, **known)
+
     def _rate(self, step: Any) -> Float[Array, ""]:
         """Of the step after so many."""
         if callable(self.learning_rate):
@@ -121,7 +164,8 @@ def adam(learning_rate: ArrayLike | Callable = 0.01, max_steps: int = 1000, **op
     options : float
         `b1`, `b2`, `eps` and the like, as `optax.adam` takes them.
     """
-    return OptaxEngine(_optimiser("adam", tuple(sorted(options.items()))), learning_rate, max_steps, "adam")
+    optimiser = _optimiser("adam", tuple(sorted(options.items())))
+    return OptaxEngine(optimiser, learning_rate, max_steps, "adam", options)
 
 
 def sgd(
@@ -140,4 +184,5 @@ def sgd(
         Whether the gradient is looked at ahead.
     """
     options = (("momentum", momentum or None), ("nesterov", nesterov))
-    return OptaxEngine(_optimiser("sgd", options), learning_rate, max_steps, "sgd")
+    known = {"momentum": momentum, "nesterov": nesterov}
+    return OptaxEngine(_optimiser("sgd", options), learning_rate, max_steps, "sgd", known)

@@ -6,13 +6,21 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .curvature import AbstractCurvature, FisherDiagonal, check_fraction
+from .curvature import AbstractCurvature, FisherDiagonal, check_fraction, check_lengths
 from .curvature_combinations import Refreshed
-from .engines import AbstractEngine, EngineState, check_max_steps, check_positive, initial_state, positive_number
+from .engines import (
+    AbstractEngine,
+    EngineState,
+    check_max_steps,
+    check_positive,
+    initial_state,
+    positive_number,
+)
 from .preconditioning import FORMS, preconditioner, rate_vector, stable_rate
-from .schedules import AbstractSchedule, ConstantRate
+from .schedules import AbstractSchedule, ConstantRate, instance_of
 
 GROWTH = 1.25  # of a shortened rate at each accepted try: one refusal for about every three of them
 
@@ -35,9 +43,18 @@ def _numbers(default: Any):
     return eqx.field(converter=lambda x: None if x is None else jnp.asarray(x, float), default=default)
 
 
-def _range():
+def _range(name: str):
     """Field of a least and a greatest value; None for no limits."""
-    return eqx.field(converter=lambda x: None if x is None else tuple(jnp.asarray(v, float) for v in x), default=None)
+
+    def convert(pair: Any) -> Any:
+        if pair is None:
+            return None
+        parts = pair if isinstance(pair, tuple | list) else np.atleast_1d(pair)
+        if len(parts) != 2:
+            raise ValueError(f"Expected {name} as a pair (least, greatest) or None, got {pair!r:.80}.")
+        return tuple(jnp.asarray(value, float) for value in parts)
+
+    return eqx.field(converter=convert, default=None)
 
 
 class PreconditionedGD(AbstractEngine):
@@ -77,15 +94,15 @@ class PreconditionedGD(AbstractEngine):
     """
 
     max_steps: int = eqx.field(static=True, default=1000)
-    curvature: AbstractCurvature = Refreshed(FisherDiagonal(), 20)
+    curvature: AbstractCurvature = instance_of(AbstractCurvature, "curvature", Refreshed(FisherDiagonal(), 20))
     form: str = eqx.field(static=True, default="inverse")
     base_rate: Float[Array, "..."] | None = _numbers(None)
-    schedule: AbstractSchedule = ConstantRate()
+    schedule: AbstractSchedule = instance_of(AbstractSchedule, "schedule", ConstantRate())
     momentum: Float[Array, ""] = _numbers(0.9)
     floor: Float[Array, "..."] | None = _numbers(None)
     eps: Float[Array, ""] = _numbers(0.0)
-    scale_clip: tuple[Array, Array] | None = _range()
-    rate_clip: tuple[Array, Array] | None = _range()
+    scale_clip: tuple[Array, Array] | None = _range("scale_clip")
+    rate_clip: tuple[Array, Array] | None = _range("rate_clip")
     monotone: bool = eqx.field(static=True, default=True)
     tolerance: Float[Array, ""] = positive_number(1e-10)
 
@@ -94,6 +111,7 @@ class PreconditionedGD(AbstractEngine):
         check_positive("tolerance", self.tolerance)
         check_fraction("momentum", self.momentum, below_one=True)
         _check_at_least_zero(base_rate=self.base_rate, floor=self.floor, eps=self.eps)
+        _check_ranges(scale_clip=self.scale_clip, rate_clip=self.rate_clip)
         if self.form not in FORMS:
             raise ValueError(f"Expected form among {', '.join(FORMS)}, got {self.form!r}.")
 
@@ -110,7 +128,16 @@ class PreconditionedGD(AbstractEngine):
         }
 
     def init(self, theta: Float[Array, " D"]) -> EngineState:
-        """Gradient, scale and rate are found by the first step."""
+        """Gradient, scale and rate are found by the first step.
+
+        Raises
+        ------
+        ValueError
+            If a setting that may differ from element to element has another length than θ.
+        """
+        check_lengths(theta, base_rate=self.base_rate, floor=self.floor)
+        for name, pair in (("scale_clip", self.scale_clip), ("rate_clip", self.rate_clip)):
+            check_lengths(theta, **{f"{name}[{i}]": value for i, value in enumerate(pair or ())})
         blank, zero = jnp.zeros_like(theta), jnp.zeros((), theta.dtype)
         rate = zero if self.base_rate is None else jnp.zeros(self.base_rate.shape, theta.dtype)
         memory = _Memory(blank, blank, blank, rate, zero + 1, self.curvature.init(theta))
@@ -209,6 +236,15 @@ def _check_at_least_zero(**values: Array | None) -> None:
         positive = (value > 0).all() if name == "base_rate" else (value >= 0).all()
         if not (positive and jnp.isfinite(value).all()):
             raise ValueError(f"Expected {name} {'above' if name == 'base_rate' else 'of at least'} zero, got {value}.")
+
+
+def _check_ranges(**ranges: tuple[Array, Array] | None) -> None:
+    for name, pair in ranges.items():
+        if pair is None or any(isinstance(value, jax.core.Tracer) for value in pair):
+            continue
+        least, greatest = pair
+        if not ((least >= 0).all() and jnp.isfinite(least).all() and (jnp.max(least - greatest) <= 0)):
+            raise ValueError(f"Expected {name} as 0 <= least <= greatest, got ({least}, {greatest}).")
 
 
 def _plain(value: Any) -> Any:

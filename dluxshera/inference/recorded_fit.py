@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from . import run_artifacts as artifacts
 from .engines import AbstractEngine, EngineState
 from .fit import default_engine, fit
-from .fit_record import checkpoints, fit_meta, outcome_summary, rules_from, states_from
+from .fit_record import checkpoints, fit_meta, index_map_of, outcome_summary, rules_from, states_from
 from .loss_objective import as_objective
 from .progress import FitProgress
 from .run_lock import RunLock
@@ -276,9 +276,8 @@ def _refuse_at_its_limit(run_dir: Path, summary: Mapping[str, Any], engine: Abst
 
 
 def _check_layout(run_dir: Path, meta: Mapping[str, Any], objective: Any) -> None:
-    space = getattr(objective, "space", None)
-    stored = meta["theta"]["index_map"]["layout_hash"]
-    if space is not None and space.index_map.layout_hash != stored:
+    index_map, stored = index_map_of(objective), meta["theta"]["index_map"]["layout_hash"]
+    if index_map is not None and index_map.layout_hash != stored:
         raise artifacts.SchemaError(
             f"Expected an objective with the layout of theta in {run_dir / 'meta.json'}, got another. "
             "Resume with the parameters that were free."

@@ -3,7 +3,7 @@
 import time
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -12,10 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .fisher import fisher_information, identifiability, prior_information, scaled_spectrum
-from .samples import Samples, import_blackjax, random_key, samples_of
+from .abstract_objective import check_informed
+from .fisher import (
+    check_finite_information,
+    fisher_information,
+    prior_information,
+    scaled_spectrum,
+)
+from .identifiability_report import identifiability_of
+from .samples import Samples, check_draws, import_blackjax, random_key, samples_of
 
 METHODS = ("nuts", "hmc")
+LAPLACE = "laplace"
 LARGEST_R_HAT = 1.01
 
 
@@ -40,11 +48,14 @@ def laplace_samples(
     Raises
     ------
     ValueError
-        If a combination of parameters is not determined.
+        If a combination of parameters is not determined, the information is not finite, a number of draws is not one
+        or more, or the objective has no expected information.
     """
-    started = time.perf_counter()
+    check_informed(objective, "laplace_samples")
+    _check_counts({"draws": 1, "chains": 1}, {"draws": draws, "chains": chains})
+    started, key = time.perf_counter(), random_key(seed)
     root = covariance_root(objective, theta)
-    z = jax.random.normal(random_key(seed), (chains, draws, theta.shape[0]))
+    z = jax.random.normal(key, (chains, draws, theta.shape[0]))
     stats = {"method": "laplace", "divergences": 0, "seconds": time.perf_counter() - started}
     return samples_of(objective.space, theta + z @ root.T, -jnp.sum(z**2, -1) / 2, np.zeros(z.shape[:2], bool), stats)
 
@@ -94,8 +105,8 @@ def sample(
     Raises
     ------
     ValueError
-        For an unknown method or impossible numbers, or if a combination of parameters is not determined by data and
-        priors.
+        For an unknown method or impossible numbers, if a combination of parameters is not determined by data and
+        priors or the information is not finite, or if the objective has no expected information.
     ImportError
         If blackjax is not installed.
 
@@ -104,12 +115,15 @@ def sample(
     SamplerWarning
         If trajectories diverged, or R-hat of a parameter is not below 1.01.
     """
-    _check_settings(method, chains, draws, warmup)
+    if method not in METHODS:
+        raise ValueError(f"Expected method to be one of {', '.join(METHODS)}, got {method!r}.")
+    check_sampling(method, chains, draws, warmup)
     _check_tuning(dispersion, target_acceptance, most_leapfrogs)
+    check_informed(objective, "sample")
     import_blackjax()
     started = time.perf_counter()
-    root = covariance_root(objective, theta)
     key_start, key_run = jax.random.split(random_key(seed))
+    root = covariance_root(objective, theta)
     starts = dispersion * jax.random.normal(key_start, (chains, theta.shape[0]))
     settings = (method, draws, warmup, float(target_acceptance), most_leapfrogs)
     found = _run(objective, theta, root, starts, jax.random.split(key_run, chains), settings)
@@ -127,12 +141,13 @@ def covariance_root(objective: Any, theta: Float[Array, " D"]) -> Float[Array, "
     Raises
     ------
     ValueError
-        Naming parameters and combinations that nothing determines.
+        Naming parameters and combinations that nothing determines, or whose information is not finite.
     """
     information = fisher_information(objective, theta) + prior_information(objective, theta)
+    check_finite_information(information, objective.space.labels)
     values, vectors, scale = spectrum = scaled_spectrum(information)
     if not np.all(spectrum.seen & (scale > 0)):
-        report = identifiability(information, objective.space.labels)
+        report = identifiability_of(objective.space, information)
         raise ValueError(f"Expected a posterior that is bounded in every direction. {report}")
     return scale[:, None] * vectors / jnp.sqrt(values)
 
@@ -185,12 +200,22 @@ def _algorithm(method: str, most_leapfrogs: int) -> Any:
     return types.SimpleNamespace(init=blackjax.hmc.init, build_kernel=build_kernel)
 
 
-def _check_settings(method: str, chains: int, draws: int, warmup: int) -> None:
-    if method not in METHODS:
-        raise ValueError(f"Expected method to be one of {', '.join(METHODS)}, got {method!r}.")
-    for name, value, least in (("chains", chains, 1), ("draws", draws, 8), ("warmup", warmup, 20)):
-        if value < least:
-            raise ValueError(f"Expected {name} of {least} or more, got {value}.")
+def check_sampling(method: str, chains: Any, draws: Any, warmup: Any) -> None:
+    """Raise ValueError unless `sample`, or `laplace_samples` with a summary, can work with these settings."""
+    if method not in (*METHODS, LAPLACE):
+        raise ValueError(f"Expected method to be one of {', '.join((*METHODS, LAPLACE))}, got {method!r}.")
+    least = {"chains": 1, "draws": 8, "warmup": 20}
+    if method == LAPLACE:
+        least = {"chains": 1, "draws": 1}
+    _check_counts(least, {"chains": chains, "draws": draws, "warmup": warmup})
+    check_draws(chains, draws)
+
+
+def _check_counts(least: Mapping[str, int], counts: Mapping[str, Any]) -> None:
+    for name, smallest in least.items():
+        value = counts[name]
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < smallest:
+            raise ValueError(f"Expected {name} of {smallest} or more, a whole number, got {value!r}.")
 
 
 def _check_tuning(dispersion: float | int, target: float, most_leapfrogs: int) -> None:

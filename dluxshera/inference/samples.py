@@ -1,6 +1,7 @@
 """`Samples`: draws of parameters in physical units, and how far to trust them."""
 
 import dataclasses
+import operator
 import warnings
 from typing import Any
 
@@ -73,9 +74,12 @@ class Samples:
 
         Raises
         ------
+        ValueError
+            For fewer than four draws of each chain, or eight of a single one.
         ImportError
             If blackjax is not installed.
         """
+        check_draws(*self.physical.shape[:2])
         measures = import_blackjax().diagnostics
         split = _halves(self.physical)
         found = {"r_hat": measures.rhat, "ess_bulk": measures.ess_bulk, "ess_tail": measures.ess_tail}
@@ -86,6 +90,8 @@ class Samples:
 
         Raises
         ------
+        ValueError
+            As `diagnostics`.
         ImportError
             If blackjax is not installed.
         """
@@ -129,9 +135,28 @@ def samples_of(
     return Samples(*map(np.asarray, arrays), space=space.primitive, stats=stats)
 
 
+def check_draws(chains: int, draws: int) -> None:
+    """Raise ValueError where there are too few draws to compare the halves of chains, or chains with each other."""
+    least = 8 if chains == 1 else 4
+    if draws < least:
+        of = "a single chain" if chains == 1 else "each chain"
+        raise ValueError(f"Expected draws of {least} or more of {of}, to judge their convergence by, got {draws}.")
+
+
 def random_key(seed: Any) -> Any:
-    """A jax key from a key or a whole number."""
-    return jax.random.key(seed) if isinstance(seed, int) else seed
+    """A jax key from a key or a whole number.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    if isinstance(seed, jax.Array) and (jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) or seed.ndim == 1):
+        return seed  # an array of numbers is a key of the older kind
+    try:
+        return jax.random.key(operator.index(seed))
+    except TypeError:
+        raise TypeError(f"Expected seed as a whole number or a jax key, got {seed!r:.80}.") from None
 
 
 def import_blackjax() -> Any:

@@ -1,6 +1,7 @@
 """Learning-rate schedules: a factor on the base rate, step by step."""
 
 import abc
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,24 @@ import optax
 from jaxtyping import Array, ArrayLike, Float
 
 from .engines import check_positive, positive_number
+
+
+def instance_of(kind: type, name: str, *default: Any):
+    """Field of a module of one kind, with or without a default.
+
+    Raises
+    ------
+    TypeError
+        When the module is made with anything else there.
+    """
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, kind):
+            what = kind.__name__.removeprefix("Abstract").lower()
+            raise TypeError(f"Expected {name} as a {what} ({kind.__name__}), got {value!r:.80}.")
+        return value
+
+    return eqx.field(converter=check, **({"default": default[0]} if default else {}))
 
 
 class AbstractSchedule(eqx.Module):
@@ -37,6 +56,13 @@ class ConstantRate(AbstractSchedule):
         return {"name": "constant"}
 
 
+def _as_steps(boundaries: Any) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(step) for step in boundaries)
+    except TypeError:
+        raise ValueError(f"Expected boundaries as whole numbers, got {boundaries!r:.80}.") from None
+
+
 class PiecewiseRate(AbstractSchedule):
     """Another factor from each boundary on.
 
@@ -48,16 +74,19 @@ class PiecewiseRate(AbstractSchedule):
         Before the first boundary, between the boundaries, and after the last.
     """
 
-    boundaries: tuple[int, ...] = eqx.field(static=True, converter=tuple)
+    boundaries: tuple[int, ...] = eqx.field(static=True, converter=_as_steps)
     factors: Float[Array, " m"] = eqx.field(converter=lambda x: jnp.asarray(x, float))
 
     def __check_init__(self):
-        if list(self.boundaries) != sorted(set(self.boundaries)):
-            raise ValueError(f"Expected ascending boundaries, got {self.boundaries}.")
+        if list(self.boundaries) != sorted(set(self.boundaries)) or min(self.boundaries, default=0) < 0:
+            raise ValueError(f"Expected ascending boundaries of zero or more, got {self.boundaries}.")
         if self.factors.shape != (len(self.boundaries) + 1,):
             raise ValueError(
                 f"Expected {len(self.boundaries) + 1} factors, one more than boundaries, got {self.factors.size}."
             )
+        known = not isinstance(self.factors, jax.core.Tracer)
+        if known and not ((self.factors >= 0) & (self.factors < jnp.inf)).all():
+            raise ValueError(f"Expected finite factors of zero or more, got {self.factors}.")
 
     def factor(self, step):
         """The factor of the piece that the step lies in."""
@@ -107,7 +136,7 @@ class WarmUp(AbstractSchedule):
     """
 
     steps: int = eqx.field(static=True)
-    then: AbstractSchedule = ConstantRate()
+    then: AbstractSchedule = instance_of(AbstractSchedule, "then", ConstantRate())
 
     def __check_init__(self):
         check_steps(self.steps)

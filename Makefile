@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= ../shared/data/psf_reference
 
-.PHONY: demo test mutations reliability lint docs bench clean
+.PHONY: demo test mutations reliability lint docs bench compare clean
 
 demo: .venv/installed
 	$(BIN)/dluxshera demo
@@ -31,12 +31,19 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs: export NO_MKDOCS_2_WARNING = 1
 docs: .venv/installed-docs
 	$(BIN)/mkdocs build --strict
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/speed.py $(DATA)
 	$(BIN)/python benchmarks/wavelengths.py
+
+# Images and speed beside dLux, HCIPy and POPPY.
+compare: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[compare]'
+	$(BIN)/python benchmarks/validation.py
+	$(BIN)/python benchmarks/peer_speed.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -32,7 +32,7 @@ def instrument() -> Figure:
         fraction = np.where(np.asarray(optics.m1.transmission) > 0, optics.diffractive_pupil_fraction, np.nan)
         half = 500 * diameter  # mm
         drawn = step.imshow(fraction, origin="lower", cmap="gray", extent=(-half, half, -half, half))
-        step.set(title="diffractive pupil", xlabel="x (mm)", ylabel="y (mm)")
+        step.set(title="diffractive pupil", facecolor="0.6", xlabel="x (mm)", ylabel="y (mm)")
         figure.colorbar(drawn, ax=step, label="part with the half-wave step")
         plotting.plot_image(model.model(), float(model.plate_scale_as), ax=image, title="α Cen, one exposure of 50 ms")
     return figure

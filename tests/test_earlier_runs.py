@@ -42,3 +42,10 @@ def test_its_model_is_built_again_and_its_fit_goes_on(run_dir):
     solution = ds.resume_run(run_dir, max_steps=20)
     assert solution.converged
     assert float(solution.model.binary.separation_as) == pytest.approx(SEPARATION, abs=0.01 * SIGMA)
+
+
+@pytest.mark.slow
+def test_a_new_step_limit_outlives_another_interruption(run_dir):
+    broken = ds.resume_run(run_dir, max_steps=20, should_stop=lambda: True)
+    assert broken.result == "interrupted"
+    assert ds.resume_run(run_dir).converged

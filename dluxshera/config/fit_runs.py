@@ -151,7 +151,8 @@ def _rebuilt(run: Run, run_dir: Path, engine: AbstractEngine | None, max_steps: 
 def _same_engine(run: Run, run_dir: Path, objective: Objective, max_steps: int | None) -> AbstractEngine:
     """The engine of a run, which must be one that a name and the profile stand for."""
     choice, theta = run.meta.get("engine") or {}, jnp.asarray(run.trace()["theta"][0])
-    limit = choice.get("max_steps") if max_steps is None else max_steps
+    # A run that was extended has its own limit, not the one that it was chosen with.
+    limit = run.meta["optimizer"].get("max_steps", choice.get("max_steps")) if max_steps is None else max_steps
     engine = engine_of(run.profile, choice.get("name"), limit, objective, theta)
     stored, rebuilt = (_lasting(known) for known in (run.meta["optimizer"], _as_stored(engine_settings(engine))))
     changed = [key for key, value in rebuilt.items() if key in stored and stored[key] != value]

@@ -78,7 +78,7 @@ def run_arm(
               (("test", scans.test), ("new", scans.new))}  # fmt: skip
     facts = {name: scan_facts(data) for name, data in scans._asdict().items()}
     training = {key: run.summary[key] for key in ("status", "message", "epochs", "best_epoch", "val_loss",
-                                                  "parameters", "runtime_total_s", "nonfinite")}  # fmt: skip
+                                                  "num_parameters", "runtime_total_s", "nonfinite")}  # fmt: skip
     record = {"arm": arm._asdict(), "study": study.record(), "training": training, "scans": facts, **judged}
     with whole_file(folders.metrics, overwrite=True) as temporary:
         temporary.write_bytes(encode_json(record, folders.metrics.name))
@@ -87,7 +87,9 @@ def run_arm(
 
 def arm_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of the metrics table of an arm: one for each scan that was inferred."""
-    training = {f"training_{k}": record["training"][k] for k in ("status", "epochs", "parameters", "runtime_total_s")}
+    training = {
+        f"training_{k}": record["training"][k] for k in ("status", "epochs", "num_parameters", "runtime_total_s")
+    }
     return [
         {
             **record["arm"],

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .curvature import AbstractCurvature, average_of_nothing, check_fraction
-from .engines import check_whole
-from .schedules import instance_of
+from .engines import check_whole, instance_of
 
 
 class Blend(AbstractCurvature):

@@ -180,6 +180,24 @@ def _as_number(value: Any) -> Float[Array, ""] | None:
     return None if value is None else jnp.asarray(value, float)
 
 
+def instance_of(kind: type, name: str, *default: Any):
+    """Field of a module of one kind, with or without a default.
+
+    Raises
+    ------
+    TypeError
+        When the module is made with anything else there.
+    """
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, kind):
+            what = kind.__name__.removeprefix("Abstract").lower()
+            raise TypeError(f"Expected {name} as a {what} ({kind.__name__}), got {value!r:.80}.")
+        return value
+
+    return eqx.field(converter=check, **({"default": default[0]} if default else {}))
+
+
 def check_positive(name: str, value: Float[Array, ""] | None) -> None:
     """Raise ValueError unless the number is above zero; absent and traced ones pass."""
     if value is None or isinstance(value, jax.core.Tracer):

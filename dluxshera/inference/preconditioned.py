@@ -17,10 +17,11 @@ from .engines import (
     check_max_steps,
     check_positive,
     initial_state,
+    instance_of,
     positive_number,
 )
 from .preconditioning import FORMS, preconditioner, rate_vector, stable_rate
-from .schedules import AbstractSchedule, ConstantRate, instance_of
+from .schedules import AbstractSchedule, ConstantRate
 
 GROWTH = 1.25  # of a shortened rate at each accepted try: one refusal for about every three of them
 

@@ -11,25 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, ArrayLike, Float
 
-from .engines import check_positive, positive_number
-
-
-def instance_of(kind: type, name: str, *default: Any):
-    """Field of a module of one kind, with or without a default.
-
-    Raises
-    ------
-    TypeError
-        When the module is made with anything else there.
-    """
-
-    def check(value: Any) -> Any:
-        if not isinstance(value, kind):
-            what = kind.__name__.removeprefix("Abstract").lower()
-            raise TypeError(f"Expected {name} as a {what} ({kind.__name__}), got {value!r:.80}.")
-        return value
-
-    return eqx.field(converter=check, **({"default": default[0]} if default else {}))
+from .engines import check_positive, instance_of, positive_number
 
 
 class AbstractSchedule(eqx.Module):

@@ -20,7 +20,7 @@ def training_report(
     ----------
     title, run_id : str
     summary : mapping
-        Of the run: `status`, `message`, `epochs`, `best_epoch`, `val_loss`, `parameters`, `runtime_total_s`.
+        Of the run: `status`, `message`, `epochs`, `best_epoch`, `val_loss`, `num_parameters`, `runtime_total_s`.
     history : mapping of lists
     settings : mapping
 
@@ -31,7 +31,7 @@ def training_report(
     """
     facts = {
         "Status": f"{summary.get('status')}: {summary.get('message')}",
-        "Parameters": f"{summary['parameters']}",
+        "Parameters": f"{summary['num_parameters']}",
         "Epochs": f"{summary['epochs']}, the best {summary['best_epoch']}",
         "Validation loss": f"{summary['val_loss']:.6g}, at the start {history['start_val_loss']:.6g}",
         "Run time": f"{summary['runtime_total_s']:.4g} s",

@@ -131,6 +131,8 @@ def test_train_infer_and_judge_on_the_command_line(capsys, scan_file, tmp_path):
     assert again.code == 0 and again.json["epochs"] == 3
     assert run(capsys, "verify", path).code == 0
     assert run(capsys, "show", path, "--json").json["state"] == "ok"
+    shown = run(capsys, "show", path)
+    assert shown.code == 0 and "state" in shown.out
     assert run(capsys, "ls", tmp_path, "--json").json[0]["num_steps_completed"] == 3
     found = run(capsys, "ptycho", "infer", scan_file, "--bundle", path, "-o", out, "--json")
     assert found.code == 0 and found.json["patterns_per_second"] > 0

@@ -65,7 +65,7 @@ class TrainingState:
     def bundle(self, settings: TrainingSettings, data: ScanData) -> Bundle:
         """The best network so far, with the settings and the light of its training."""
         facts = {"epochs": self.epochs, "best_epoch": self.best_epoch, "val_loss": self.plateau.best,
-                 "parameters": self.best.parameters}  # fmt: skip
+                 "num_parameters": self.best.parameters}  # fmt: skip
         model = PhysicsNetwork(self.best, self.conditioning)
         return Bundle(model, settings, *light_arrays(data), facts)
 

@@ -191,14 +191,14 @@ def _study(arguments: argparse.Namespace, console: Any) -> int:
 
 def _study_settings(arguments: argparse.Namespace) -> Any:
     from ._network_sweep import DOSES
-    from .config.dose_study import SMALL, DoseStudy
+    from .config.dose_study import FULL, SMALL, DoseStudy
 
     if arguments.small and arguments.config is not None:
         raise ValueError("Expected CONFIG or --small, got both. Leave one out.")
     if arguments.sweep and arguments.workers > 1:
         raise ValueError("Expected --sweep or --workers, got both. Leave one out.")
     check_folder(arguments.output)
-    study = SMALL if arguments.small else DoseStudy() if arguments.config is None else DoseStudy.read(arguments.config)
+    study = SMALL if arguments.small else FULL if arguments.config is None else DoseStudy.read(arguments.config)
     if arguments.sweep and arguments.config is None:
         study = dataclasses.replace(study, doses=DOSES, losses=study.losses[:1])
     if arguments.squared and "squared" not in study.losses:

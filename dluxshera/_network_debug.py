@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ._network_study import SHOWN
-from .config.dose_study import Arm, DoseStudy
+from ._network_study import dose_row
+from .config.dose_study import DoseStudy
 from .config.dose_study_arms import MEASURES, ArmFolders, run_arm
-from .config.scan_runs import open_scan_run
 from .config.strict_yaml import ConfigError
 from .inference._artifact_json import encode_json
 from .ptychography import (
@@ -20,7 +19,6 @@ from .ptychography import (
     group_patterns,
     grouping_summary,
     illumination,
-    judge_scan,
     probe_normalisation,
 )
 from .ptychography.whole_file import whole_file
@@ -99,26 +97,19 @@ def _side(study: DoseStudy, folder: Path, name: str, label: str, should_stop) ->
     found = run_arm(study, arm, home, should_stop=should_stop)
     if found is None:
         return None
-    measured = {scan: {k: found[scan]["amplitude"][k] for k in MEASURES} for scan in ("test", "new")}
+    measured = {scan: {k: found[scan][arm.parts[0]][k] for k in MEASURES} for scan in ("test", "new")}
     starts = {scan: found[scan]["start"] for scan in ("test", "new")}
     return {**measured, "start": starts, "training": found["training"], "arm": found["arm"]}
 
 
 def _picture(base: DoseStudy, folder: Path, name: str) -> Any:
-    from .plotting.network import DoseRow, plot_dose_study
+    from .plotting.network import plot_dose_study
 
-    objects, metrics = {}, {}
+    sides = {}
     for label, change in COMPARISONS[name].items():
-        arm: Arm = next(dataclasses.replace(base, **change).arms())
-        run = open_scan_run(ArmFolders(_home(folder, name, change), arm.name).inferred("test"))
-        data, found = run.data(), run.reconstruction()
-        judged = judge_scan(data, found.object, found.positions, found.coverage)
-        seen = judged.registered
-        objects[label] = np.where(seen.covered, np.abs(seen.object), np.nan)
-        truth = np.where(seen.covered, np.abs(seen.reference), np.nan)
-        metrics[label] = {short: judged.record["amplitude"][key] for short, key in SHOWN.items()}
-    row = DoseRow(arm.photons, np.asarray(data.counts[0], float), objects, truth, metrics)
-    return plot_dose_study([row], tuple(objects))
+        arm = next(dataclasses.replace(base, **change).arms())
+        sides[label] = ArmFolders(_home(folder, name, change), arm.name)
+    return plot_dose_study([dose_row(arm.photons, sides, arm.parts[0])], tuple(sides), arm.parts[0])
 
 
 def _diagnosed(base: DoseStudy, folder: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from .ptychography.whole_file import whole_file
 SETTINGS = "study.json"
 TITLES = {"mae": "MAE", "poisson": "Poisson likelihood", "squared": "squared amplitude error"}  # in the figure's order
 SHOWN = {"SSIM": "ssim", "MAE": "mae", "PSNR": "psnr", "scale": "scale"}
-COLUMNS = ("amplitude_scale", "amplitude_mae", "amplitude_ssim", "amplitude_psnr", "amplitude_frc_half", "start_ssim")
+COLUMNS = ("scale", "mae", "ssim", "psnr", "frc_half")  # of each part that there is to see
 
 
 def work(task: Mapping[str, Any], should_stop: Callable[[], bool] = lambda: False) -> list[Outcome]:
@@ -89,8 +89,10 @@ def summarise(study: DoseStudy, folder: Path, failed: Mapping[str, str]) -> dict
     for name, (figure, _) in figures.items():
         paths.append(folder / f"dose_study.{'-'.join(map(str, name))}.png")
         figure.savefig(paths[-1], dpi=150)
-    header = ("arm", *(name.removeprefix("amplitude_") for name in COLUMNS))
-    body = [(f"{Arm(*(row[k] for k in Arm._fields)).name} {row['inferred']}", *(_cell(row[k]) for k in COLUMNS))
+    parts = dict.fromkeys(part for arm in study.arms() for part in arm.parts)
+    shown = (*(f"{part}_{name}" for part in parts for name in COLUMNS), "start_ssim")
+    header = ("arm", *(name.removeprefix("amplitude_").replace("_", " ") for name in shown))
+    body = [(f"{Arm(*(row[k] for k in Arm._fields)).name} {row['inferred']}", *(_cell(row[k]) for k in shown))
             for row in rows]  # fmt: skip
     notes = [_said(effect) for effect in effects if effect["inferred"] == "test"]
     notes += [f"{name} failed: {reason}" for name, reason in failed.items()]
@@ -124,10 +126,10 @@ def _record(folder: Path, arm: Arm) -> dict[str, Any] | None:
     return decode_json(path.read_bytes(), str(path)) if path.is_file() else None
 
 
-def _figure_names(study: DoseStudy, folder: Path) -> list[tuple[str, str, int]]:
-    """Object, scan and gridsize of the figures whose arms of the first seed are all there."""
-    kinds = dict.fromkeys((arm.object, arm.scan, arm.gridsize) for arm in study.arms())
-    return [kind for kind in kinds if all(_record(folder, arm) for arm in _arms_of(study, *kind))]
+def _figure_names(study: DoseStudy, folder: Path) -> list[tuple[str, str, int, str]]:
+    """Object, scan, gridsize and part of the figures whose arms of the first seed are all there."""
+    kinds = dict.fromkeys((*arm[:3], part) for arm in study.arms() for part in arm.parts)
+    return [kind for kind in kinds if all(_record(folder, arm) for arm in _arms_of(study, *kind[:3]))]
 
 
 def _arms_of(study: DoseStudy, object: str, scan: str, gridsize: int) -> list[Arm]:
@@ -135,40 +137,41 @@ def _arms_of(study: DoseStudy, object: str, scan: str, gridsize: int) -> list[Ar
     return [arm for arm in study.arms() if arm[:3] == (object, scan, gridsize) and arm.seed == first]
 
 
-def _figure(study: DoseStudy, folder: Path, object: str, scan: str, gridsize: int) -> tuple[Any, str]:
+def _figure(study: DoseStudy, folder: Path, object: str, scan: str, gridsize: int, part: str) -> tuple[Any, str]:
     """The figure of the first seed: a row for each dose, a column for each loss, and its caption."""
-    from .plotting.network import DoseRow, plot_dose_study
+    from .plotting.network import plot_dose_study
 
     arms = _arms_of(study, object, scan, gridsize)
-    rows = []
-    for photons in study.doses:
-        objects, metrics, truth = {}, {}, None
-        for arm in arms:
-            if arm.photons == photons:
-                run = open_scan_run(ArmFolders(folder, arm.name).inferred("test"))
-                data, found = run.data(), run.reconstruction()
-                judged = judge_scan(data, found.object, found.positions, found.coverage)
-                seen = judged.registered
-                part = np.angle if object == "phase" else np.abs
-                name = TITLES[arm.loss]
-                objects[name], truth = (
-                    np.where(seen.covered, part(image), np.nan) for image in (seen.object, seen.reference)
-                )
-                values = judged.record["phase" if object == "phase" else "amplitude"]
-                metrics[name] = {short: values[key] for short, key in SHOWN.items()}
-        rows.append(DoseRow(photons, np.asarray(data.counts[0], float), objects, truth, metrics))
-    quantity = "phase" if object == "phase" else "amplitude"
+    homes = {a: ArmFolders(folder, a.name) for a in arms}
+    rows = [dose_row(dose, {TITLES[a.loss]: home for a, home in homes.items() if a.photons == dose}, part)
+            for dose in study.doses]  # fmt: skip
     caption = (
-        f"One counted pattern at each dose on one logarithmic scale, and the {quantity} "
-        f"inferred from patterns that were held back, by networks trained with each loss ({object}, {scan}, groups of "
-        f"{gridsize**2})."
+        f"One counted pattern at each dose on one logarithmic scale, and the {part} inferred from patterns that were "
+        f"held back, by networks trained with each loss ({object}, {scan}, groups of {gridsize**2})."
     )
-    return plot_dose_study(rows, [title for loss, title in TITLES.items() if loss in study.losses]), caption
+    return plot_dose_study(rows, [title for loss, title in TITLES.items() if loss in study.losses], part), caption
+
+
+def dose_row(photons: float, arms: Mapping[str, ArmFolders], part: str) -> Any:
+    """What arms of one dose made of the patterns that were held back, by title: "amplitude" or "phase"."""
+    from .plotting.network import DoseRow
+
+    objects, metrics, shown = {}, {}, {"amplitude": np.abs, "phase": np.angle}[part]
+    for title, folders in arms.items():
+        run = open_scan_run(folders.inferred("test"))
+        data, found = run.data(), run.reconstruction()
+        judged = judge_scan(data, found.object, found.positions, found.coverage)
+        seen = judged.registered
+        objects[title], truth = (
+            np.where(seen.covered, shown(image), np.nan) for image in (seen.object, seen.reference)
+        )
+        metrics[title] = {short: judged.record[part][key] for short, key in SHOWN.items()}
+    return DoseRow(photons, np.asarray(data.counts[0], float), objects, truth, metrics)
 
 
 def _said(effect: Mapping[str, Any]) -> str:
     return (
-        "{object}, {scan}, groups of {gridsize} x {gridsize}, {photons:.0e} photons: {measure} of {first} minus "
+        "{object}, {scan}, groups of {gridsize} x {gridsize}, {photons:.0e} photons: {part} {measure} of {first} minus "
         "{second} is {difference:.4g} ({low:.4g} to {high:.4g}, 95 %, {seeds} seeds)".format(**effect)
     )
 

@@ -15,6 +15,8 @@ from ..ptychography.trajectories import DEFAULT_MARGIN
 from .strict_yaml import ConfigError, read_yaml
 
 LISTS = ("doses", "losses", "seeds", "objects", "scans", "gridsizes")
+BOTH = ("amplitude", "phase")
+PARTS = {"lines": BOTH[:1], "phase": BOTH[1:]}  # what there is to see of an object; of others both
 NEW_OBJECT = 10_000  # added to a seed: an object, and positions, that no network was trained on
 
 
@@ -41,6 +43,11 @@ class Arm(NamedTuple):
     photons: float
     loss: str
     seed: int
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What there is to see of its object: "amplitude", "phase" or both."""
+        return PARTS.get(self.object, BOTH)
 
     @property
     def name(self) -> str:
@@ -182,6 +189,7 @@ class DoseStudy:
         return DoseStudy.from_record(read_yaml(path).values, str(path))
 
 
+FULL = DoseStudy(groups=500)  # of four: an epoch shows every pattern once, on average
 SMALL = DoseStudy(
     losses=("poisson", "mae"), train=512, test=128, size=192, groups=256, neighbours=4, batch=8, epochs=20
 )  # four arms of minutes

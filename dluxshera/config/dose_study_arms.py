@@ -74,7 +74,7 @@ def run_arm(
     if not _trained(folders, study, arm, scans.train, on_epoch, should_stop):
         return None
     run, bundle = open_network_run(folders.training), load_bundle(folders.training)
-    judged = {name: _judged(bundle, data, folders.inferred(name)) for name, data in
+    judged = {name: _judged(bundle, data, folders.inferred(name), arm.parts[0]) for name, data in
               (("test", scans.test), ("new", scans.new))}  # fmt: skip
     facts = {name: scan_facts(data) for name, data in scans._asdict().items()}
     training = {key: run.summary[key] for key in ("status", "message", "epochs", "best_epoch", "val_loss",
@@ -136,8 +136,8 @@ def _trained(folders: ArmFolders, study: DoseStudy, arm: Arm, data: ScanData, on
     return resume_training(path, **calls).result != "interrupted"
 
 
-def _judged(bundle: Bundle, data: ScanData, run_dir: Path) -> dict[str, Any]:
-    """What inference from a scan is worth, and what the network started from."""
+def _judged(bundle: Bundle, data: ScanData, run_dir: Path, part: str) -> dict[str, Any]:
+    """What inference from a scan is worth, and what the network started from: its `part`, amplitude or phase."""
     found, start = infer(bundle, data), infer(bundle, data, corrected=False)
     save_inferred(run_dir, found, data, bundle, overwrite=True)
     judged, before = (
@@ -147,7 +147,7 @@ def _judged(bundle: Bundle, data: ScanData, run_dir: Path) -> dict[str, Any]:
     return {
         "amplitude": judged["amplitude"],
         "phase": judged["phase"],
-        "start": {k: before["amplitude"][k] for k in MEASURES},
+        "start": {k: before[part][k] for k in MEASURES},
         "deviance": found.reconstruction.deviance,
         "inference": found.facts,
     }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..ptychography.extras import extra
+from .dose_study import BOTH, PARTS
 
 MEASURES = ("mae", "ssim", "psnr", "frc_half")
 SAME = ("object", "scan", "gridsize", "photons", "inferred")
@@ -21,13 +22,13 @@ def loss_effects(rows: Sequence[Mapping[str, Any]], measures: Sequence[str] = ME
     rows : sequence of mappings
         Of the metrics table.
     measures : sequence of str
-        Of the amplitude; of the phase for objects that have nothing else.
+        Of what there is to see of an object: amplitude, phase or both.
 
     Returns
     -------
     effects : list of dict
-        `object, scan, gridsize, photons, inferred, measure, first, second` (losses), `seeds`, `difference` (first minus
-        second), `low`, `high` (95 %); only of what two seeds or more have.
+        `object, scan, gridsize, photons, inferred, part, measure, first, second` (losses), `seeds`, `difference`
+        (first minus second), `low`, `high` (95 %); only of what two seeds or more have.
     """
     found = []
     groups: dict[tuple, dict[tuple[str, int], Mapping[str, Any]]] = {}
@@ -35,15 +36,17 @@ def loss_effects(rows: Sequence[Mapping[str, Any]], measures: Sequence[str] = ME
         groups.setdefault(tuple(row[name] for name in SAME), {})[row["loss"], row["seed"]] = row
     for kind, members in groups.items():
         losses, seeds = (list(dict.fromkeys(key[i] for key in members)) for i in (0, 1))
-        part = "phase" if kind[0] == "phase" else "amplitude"
-        for (first, second), measure in itertools.product(itertools.combinations(losses, 2), measures):
+        parts = PARTS.get(kind[0], BOTH)
+        for (first, second), part, measure in itertools.product(itertools.combinations(losses, 2), parts, measures):
             name = f"{part}_{measure}"
             pairs = [(members[first, s][name], members[second, s][name]) for s in seeds
                      if (first, s) in members and (second, s) in members]  # fmt: skip
             pairs = [pair for pair in pairs if None not in pair]
             if len(pairs) > 1:
                 known = dict(zip(SAME, kind, strict=True))
-                found.append({**known, "measure": measure, "first": first, "second": second, **_interval(pairs)})
+                found.append(
+                    {**known, "part": part, "measure": measure, "first": first, "second": second, **_interval(pairs)}
+                )
     return found
 
 

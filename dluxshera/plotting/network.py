@@ -34,9 +34,9 @@ class DoseRow(NamedTuple):
     pattern : array (N, N), photons
         One counted pattern.
     objects : dict of arrays (h, w)
-        Amplitude by name of the loss, NaN where nothing is covered.
+        Amplitude or phase by name of the loss, NaN where nothing is covered.
     truth : array (h, w)
-        Amplitude.
+        The same of the truth.
     metrics : dict of dicts
         Numbers by name of the loss, for the panels.
     """
@@ -85,7 +85,7 @@ def plot_training(history: Mapping[str, Any]) -> Figure:
 
 
 @styled
-def plot_dose_study(rows: Sequence[DoseRow], losses: Sequence[str]) -> Figure:
+def plot_dose_study(rows: Sequence[DoseRow], losses: Sequence[str], quantity: str = "amplitude") -> Figure:
     """Draw a dose study: a row for each dose; one pattern, and what each loss made of the scan.
 
     Patterns have one logarithmic scale, objects that of the truth.
@@ -95,8 +95,11 @@ def plot_dose_study(rows: Sequence[DoseRow], losses: Sequence[str]) -> Figure:
     rows : sequence of DoseRow
     losses : sequence of str
         In the order of the columns.
+    quantity : str
+        What is drawn of the object, with its unit.
     """
     figure = new_figure(REPORT_WIDTH, REPORT_WIDTH * (0.08 + 1.05 * len(rows) / (1 + len(losses))))
+    figure.set_layout_engine("compressed")  # objects of unequal shape keep their titles on the figure
     panels = figure.subplots(len(rows), 1 + len(losses), squeeze=False)
     norm = LogNorm(LEAST_COUNT, max(float(np.max(row.pattern)) for row in rows))
     truth = np.concatenate([row.truth[np.isfinite(row.truth)] for row in rows])
@@ -108,7 +111,7 @@ def plot_dose_study(rows: Sequence[DoseRow], losses: Sequence[str]) -> Figure:
     figure.colorbar(drawn, ax=list(panels[:, 0]), location="bottom", label="photons per pixel (none: darkest)",
                     aspect=25, shrink=0.9)  # fmt: skip
     figure.colorbar(shown, ax=list(panels[:, 1:].flat), location="bottom", extend="both", aspect=50, shrink=0.9,
-                    label="amplitude, on the truth's range; grey: not covered")  # fmt: skip
+                    label=f"{quantity}, on the truth's range; grey: not covered")  # fmt: skip
     return figure
 
 

@@ -1,6 +1,7 @@
 """The dose study: its arms, what it writes, and that it goes on where it was."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from command_line import run
 
 from dluxshera import _network_study
 from dluxshera.campaigns import read_table
-from dluxshera.config.dose_study import SMALL, Arm, DoseStudy
+from dluxshera.config.dose_study import FULL, SMALL, Arm, DoseStudy
 from dluxshera.config.dose_study_arms import ArmFolders, run_arm
 from dluxshera.config.dose_study_effects import loss_effects
 from dluxshera.config.network_runs import open_network_run
@@ -43,7 +44,7 @@ def test_every_combination_is_an_arm_with_a_name_of_its_own():
     study = dataclasses.replace(SMALL, scans=("raster", "nongrid"), gridsizes=(1, 2))
     arms = list(study.arms())
     assert len(arms) == len({arm.name for arm in arms}) == 16
-    assert len(list(SMALL.arms())) == 4 and len(list(DoseStudy().arms())) == 6
+    assert len(list(SMALL.arms())) == 4 and len(list(FULL.arms())) == 6 and FULL.groups * 4 == FULL.train
     assert Arm("lines", "nongrid", 2, 1e9, "mae", 3).name == "lines-nongrid-g2-1e9-mae-s3"
 
 
@@ -88,7 +89,7 @@ def test_a_study_goes_on_and_is_whole(done, tiny, tmp_path):
         assert (folders.training / "training_history.json").is_file()
     table = read_table(folder / "metrics.csv")
     assert len(table["amplitude_ssim"]) == 4 and all(np.isfinite(table["amplitude_scale"]))
-    assert (folder / "dose_study.lines-nongrid-2.png").stat().st_size > 20_000
+    assert (folder / "dose_study.lines-nongrid-2-amplitude.png").stat().st_size > 20_000
     assert "<img" in (folder / "report.html").read_text()
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -125,7 +126,7 @@ def test_effects_are_paired_differences_with_students_interval():
               ("mae", 2): 0.5, ("squared", 1): 0.6}  # fmt: skip
     rows = [common | {"loss": loss, "seed": seed, "amplitude_ssim": v} for (loss, seed), v in values.items()]
     (effect,) = loss_effects(rows, ["ssim"])  # of the third loss there is one seed
-    assert (effect["first"], effect["second"], effect["seeds"]) == ("poisson", "mae", 3)
+    assert (effect["part"], effect["first"], effect["second"], effect["seeds"]) == ("amplitude", "poisson", "mae", 3)
     assert effect["difference"] == pytest.approx(0.3)
     assert effect["high"] - 0.3 == pytest.approx(4.302653 * 0.1 / np.sqrt(3), rel=1e-5)
 
@@ -144,6 +145,27 @@ def test_the_figure_shows_every_panel_on_stated_scales():
     assert images[0].images[0].norm.vmax == images[3].images[0].norm.vmax  # patterns share a scale
     assert [ax.images[0].get_clim() for ax in images[1:3]] == [(truth.min(), truth.max())] * 2
     assert {"photons per pixel (none: darkest)"} < {ax.get_xlabel() for ax in figure.axes}
+
+
+def test_titles_stay_on_the_figure_where_objects_differ_in_shape():
+    generator = np.random.default_rng(0)
+    objects = {"wide": generator.random((20, 40)), "square": generator.random((98, 98))}
+    metrics = dict.fromkeys(objects, {"SSIM": 0.9, "MAE": 0.1, "PSNR": 30.0, "scale": 1.0})
+    figure = plot_dose_study(
+        [DoseRow(1e9, np.ones((64, 64)), objects, objects["square"], metrics)], tuple(objects), "phase"
+    )
+    figure.draw_without_rendering()
+    tops = [ax._left_title.get_window_extent().y1 for ax in figure.axes if ax.images]
+    assert max(tops) <= figure.bbox.y1
+    assert any("phase, on the truth's range" in ax.get_xlabel() for ax in figure.axes)
+
+
+@pytest.mark.slow
+def test_of_a_complex_object_amplitude_and_phase_are_shown(tiny, tmp_path):
+    study = dataclasses.replace(tiny[1], objects=("mixed",), doses=(1e9,), losses=("poisson",))
+    facts = _network_study.carry_out(study, tmp_path / "complex")
+    assert [Path(path).name.split("-")[-1] for path in facts["figures"]] == ["amplitude.png", "phase.png"]
+    assert "phase ssim" in Path(facts["report"]).read_text()
 
 
 def test_figures_of_courses():

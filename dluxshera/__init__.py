@@ -16,6 +16,7 @@ from .inference import AbstractCurvature as AbstractCurvature
 from .inference import AbstractInformedObjective as AbstractInformedObjective
 from .inference import AbstractObjective as AbstractObjective
 from .inference import AbstractSchedule as AbstractSchedule
+from .inference import BadPixelWarning as BadPixelWarning
 from .inference import Blend as Blend
 from .inference import ConstantRate as ConstantRate
 from .inference import ConvergenceWarning as ConvergenceWarning

@@ -55,6 +55,7 @@ from .objective import Objective as Objective
 from .optax_engine import OptaxEngine as OptaxEngine
 from .optax_engine import adam as adam
 from .optax_engine import sgd as sgd
+from .outliers import BadPixelWarning as BadPixelWarning
 from .preconditioned import PreconditionedGD as PreconditionedGD
 from .preconditioning import block_rates as block_rates
 from .preconditioning import preconditioner as preconditioner

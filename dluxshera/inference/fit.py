@@ -20,10 +20,11 @@ from .levenberg_marquardt import LevenbergMarquardt
 from .loop import Course, Rows, begin, row_of, run_chunk
 from .loss_objective import LossObjective, as_objective, check_loss, with_one_loss
 from .nonfinite import first_bad
+from .outliers import warn_of_outliers
 from .progress import FitProgress, trace_of
 from .quasi_newton import LBFGS
 from .solution import Solution as Solution
-from .solution import goodness
+from .solution import goodness, whitened_residuals
 from .stopping import StoppingRules, outcome
 
 REPORT_SECONDS = 0.3  # chunks are cut to about this long
@@ -98,6 +99,8 @@ def fit(
     -----
     PrecisionWarning
         In single precision, where errors are asked for.
+    BadPixelWarning
+        If a few pixels carry most of chi-square at the start, and nothing beside them does.
     IdentifiabilityWarning
         Before the first step, naming dead parameters and degenerate combinations, which are held.
     """
@@ -272,6 +275,7 @@ def _report(objective: Any, state: EngineState) -> Identifiability | None:
     curvature = _curvature(objective, state)[1]
     if not np.isfinite(curvature).all():
         return Identifiability((), (), np.nan)
+    warn_of_outliers(whitened_residuals(objective, state.theta))
     report = identifiability_of(objective.space, curvature)
     if report.dead or report.degenerate:
         warnings.warn(str(report), IdentifiabilityWarning, stacklevel=3)

@@ -105,13 +105,14 @@ def _with_own_infinities(space: Any, name: str, infinite: Bool[Array, " P"], sig
 
 
 @eqx.filter_jit
-def _residuals(objective: Any, theta: Float[Array, " D"]) -> Float[Array, "..."]:
+def whitened_residuals(objective: Any, theta: Float[Array, " D"]) -> Float[Array, "..."]:
+    """Residuals at θ, in standard deviations."""
     return objective.residuals(theta)
 
 
 def goodness(objective: Any, theta: Float[Array, " D"], covariance: Float[Array, "D D"]) -> dict[str, Any]:
     """Chi-square, and the parameters within a standard deviation of a bound, or run off into it."""
-    chi_square = float(jnp.sum(_residuals(objective, theta) ** 2))
+    chi_square = float(jnp.sum(whitened_residuals(objective, theta) ** 2))
     freedom = int(objective.num_data) - theta.shape[0]
     labels = objective.space.primitive.labels
     touching, pinned = _at_bounds(objective, theta, covariance)

@@ -120,8 +120,8 @@ def _as_binary(model: Instrument, positions: np.ndarray, fluxes: np.ndarray) -> 
     if separation < 1:
         raise ValueError("The two stars of the image are less than a pixel apart. Start from values of your own.")
     return Guess(
-        x_position_as=x * scale,
-        y_position_as=y * scale,
+        x_position_as=float(x) * scale,
+        y_position_as=float(y) * scale,
         separation_as=separation * scale,
         position_angle_deg=_nearest_turn(np.degrees(np.arctan2(difference[0], difference[1])), model),
         log_flux_total=float(model.binary.log_flux_total) + float(np.log10(fluxes.sum())),

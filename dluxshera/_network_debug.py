@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ._network_study import dose_row
+from ._network_study import claim, dose_row
 from .config.dose_study import DoseStudy
 from .config.dose_study_arms import MEASURES, ArmFolders, run_arm
 from .config.strict_yaml import ConfigError
 from .inference._artifact_json import encode_json
+from .inference.run_lock import RunLock
 from .ptychography import (
     canvas_and_energy,
     canvas_of,
@@ -25,12 +26,12 @@ from .ptychography.whole_file import whole_file
 
 NOMINAL_CANVAS = 78  # pixels, for groups of N = 64 with small offsets
 COMPARISONS: dict[str, dict[str, dict[str, Any]]] = {
-    "scan": {"nongrid": {}, "raster": {"scans": ("raster",)}},
-    "gridsize": {"2 x 2": {}, "single": {"gridsizes": (1,)}},
-    "probe": {"flat": {}, "curved": {"defocus": 4.0}},
-    "group size": {"K = 4": {}, "K = 7": {"neighbours": 7}, "K = 12": {"neighbours": 12}},
-    "inputs": {"field": {}, "amplitude": {"inputs": "amplitude"}},
-    "sweeps": {"4": {}, "0": {"sweeps": 0}},
+    "scan": {"nongrid": {"scans": ("nongrid",)}, "raster": {"scans": ("raster",)}},
+    "gridsize": {"2 x 2": {"gridsizes": (2,)}, "single": {"gridsizes": (1,)}},
+    "probe": {"flat": {"defocus": 0.0}, "curved": {"defocus": 4.0}},
+    "group size": {f"K = {number}": {"neighbours": number} for number in (4, 7, 12)},
+    "inputs": {kind: {"inputs": kind} for kind in ("field", "amplitude")},
+    "sweeps": {str(number): {"sweeps": number} for number in (4, 0)},
 }
 
 
@@ -47,7 +48,7 @@ def debugging_study(
     Parameters
     ----------
     base : DoseStudy
-        Whose first arm is one side of every comparison.
+        Whose first arm is compared; each side changes one thing of it.
     folder : Path
         New, or that of the same study: what is there is not done again.
     names : tuple of str
@@ -68,11 +69,17 @@ def debugging_study(
     if unknown:
         raise ConfigError(f"Expected comparisons among {', '.join(COMPARISONS)}, got {unknown[0]!r}.")
     folder.mkdir(exist_ok=True)
+    with RunLock(folder):
+        claim(folder, base)
+        return _compared(base, folder, names, say, should_stop)
+
+
+def _compared(base: DoseStudy, folder: Path, names: tuple[str, ...], say, should_stop) -> dict[str, Any]:
     record: dict[str, Any] = _diagnosed(base, folder)
     for name in names:
         sides = {}
         for label, change in COMPARISONS[name].items():
-            found = _side(dataclasses.replace(base, **change), folder, name, label, should_stop)
+            found = _side(base, folder, name, change, should_stop)
             if found is None:
                 return record | {"left": True}
             sides[label] = found
@@ -83,16 +90,18 @@ def debugging_study(
     return record | {"left": False}
 
 
-def _home(folder: Path, name: str, change: Mapping[str, Any]) -> Path:
+def _home(base: DoseStudy, folder: Path, name: str, change: Mapping[str, Any]) -> Path:
     """Where a side is kept: sides that are the base are one."""
-    return folder / ("base" if not change else f"{name} {'-'.join(map(str, change.values()))}".translate(_LEGAL))
+    same = dataclasses.replace(base, **change) == base
+    return folder / ("base" if same else f"{name} {'-'.join(map(str, change.values()))}".translate(_LEGAL))
 
 
 _LEGAL = str.maketrans({" ": "_", "(": None, ")": None, "'": None, ",": None})
 
 
-def _side(study: DoseStudy, folder: Path, name: str, label: str, should_stop) -> dict[str, Any] | None:
-    home, arm = _home(folder, name, COMPARISONS[name][label]), next(study.arms())
+def _side(base: DoseStudy, folder: Path, name: str, change: Mapping[str, Any], should_stop) -> dict[str, Any] | None:
+    study, home = dataclasses.replace(base, **change), _home(base, folder, name, change)
+    arm = next(study.arms())
     home.mkdir(exist_ok=True)
     found = run_arm(study, arm, home, should_stop=should_stop)
     if found is None:
@@ -108,7 +117,7 @@ def _picture(base: DoseStudy, folder: Path, name: str) -> Any:
     sides = {}
     for label, change in COMPARISONS[name].items():
         arm = next(dataclasses.replace(base, **change).arms())
-        sides[label] = ArmFolders(_home(folder, name, change), arm.name)
+        sides[label] = ArmFolders(_home(base, folder, name, change), arm.name)
     return plot_dose_study([dose_row(arm.photons, sides, arm.parts[0])], tuple(sides), arm.parts[0])
 
 

@@ -52,7 +52,7 @@ def carry_out(
     """
     folder.mkdir(exist_ok=True)
     with RunLock(folder):
-        _claim(folder, study)
+        claim(folder, study)
         tasks = deque(
             {"arm": arm._asdict(), "study": study.record(), "folder": str(folder.absolute())} for arm in study.arms()
         )
@@ -104,7 +104,7 @@ def summarise(study: DoseStudy, folder: Path, failed: Mapping[str, str]) -> dict
     return facts | {"table": str(table), "figures": [str(path) for path in paths], "report": str(report)}
 
 
-def _claim(folder: Path, study: DoseStudy) -> None:
+def claim(folder: Path, study: DoseStudy) -> None:
     """Write down whose folder it is; refuse that of another study, or one that holds something else."""
     path = folder / SETTINGS
     if path.is_file():

@@ -52,7 +52,7 @@ class Arm(NamedTuple):
     @property
     def name(self) -> str:
         """Of its run directory."""
-        dose = f"{self.photons:.0e}".replace("+0", "").replace("+", "")
+        dose = np.format_float_scientific(self.photons, trim="-", exp_digits=1).replace("+", "")
         return f"{self.object}-{self.scan}-g{self.gridsize}-{dose}-{self.loss}-s{self.seed}"
 
 
@@ -110,6 +110,9 @@ class DoseStudy:
             raise ConfigError(
                 "Expected one entry or more in every list of a dose study, and patterns to train and test."
             )
+        for name in LISTS:
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ConfigError(f"{name}: expected every entry once, got {list(getattr(self, name))}.")
         if not all(photons > 0 for photons in self.doses):
             raise ConfigError(f"Expected doses above zero, got {self.doses}.")
         for arm in self.arms():

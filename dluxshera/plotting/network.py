@@ -142,7 +142,7 @@ def plot_dose_sweep(
         if len(values) > 1:
             ax.fill_between(photons, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=color, alpha=0.2, lw=0)
     if bound is not None:
-        ax.plot(photons, bound, "--", color=FAINT, label="Cramér-Rao bound")
+        ax.plot(photons, bound, "--", color=FAINT, label="Cramér-Rao bound, unbiased")
     ax.set(xscale="log", yscale="log", xlabel="photons per pattern", ylabel=quantity)
     ax.grid(which="major")
     ax.legend()
@@ -151,7 +151,11 @@ def plot_dose_sweep(
 
 def _draw_pattern(ax: Axes, row: DoseRow, norm: LogNorm) -> Any:
     drawn = ax.imshow(np.maximum(row.pattern, LEAST_COUNT), norm=norm, cmap=IMAGE_CMAP, interpolation="nearest")
-    ax.set(title=f"{row.photons:.0e} photons per pattern", xlabel="frequency (steps)", ylabel="frequency (steps)")
+    ax.set(
+        title=f"{row.photons:.3g} photons per pattern".replace("e+0", "e"),
+        xlabel="frequency (steps)",
+        ylabel="frequency (steps)",
+    )
     ax.spines[:].set_visible(True)
     return drawn
 
@@ -162,7 +166,7 @@ def _draw_object(ax: Axes, row: DoseRow, name: str, limits: tuple[float, float])
     box = tuple(slice(int(k.min()), int(k.max()) + 1) for k in np.nonzero(known))
     cmap = grey_where_unknown(IMAGE_CMAP)
     drawn = ax.imshow(image[box], vmin=limits[0], vmax=limits[1], cmap=cmap, interpolation="nearest")
-    numbers = [f"{k} {v:.4g}" for k, v in row.metrics[name].items() if v is not None]
+    numbers = [f"{k} {v:#.4g}" for k, v in row.metrics[name].items() if v is not None]
     lines = [name, *("   ".join(numbers[i : i + 2]) for i in range(0, len(numbers), 2))]
     ax.set(title="\n".join(lines), xlabel="x (pixels)", ylabel="y (pixels)")
     ax.spines[:].set_visible(True)

@@ -46,6 +46,8 @@ def test_every_combination_is_an_arm_with_a_name_of_its_own():
     assert len(arms) == len({arm.name for arm in arms}) == 16
     assert len(list(SMALL.arms())) == 4 and len(list(FULL.arms())) == 6 and FULL.groups * 4 == FULL.train
     assert Arm("lines", "nongrid", 2, 1e9, "mae", 3).name == "lines-nongrid-g2-1e9-mae-s3"
+    near = {FIRST._replace(photons=photons).name for photons in (1.2e4, 1.4e4, 1.4e4 + 1, 0.5, 1e10)}
+    assert len(near) == 5 and "lines-nongrid-g2-1.2e4-poisson-s0" in near
 
 
 def test_arms_differ_in_dose_and_loss_only(tiny):
@@ -111,7 +113,8 @@ def test_a_study_that_is_done_does_nothing(done, tiny, capsys, monkeypatch):
     ("text", "words"),
     [("dozes: [1e4]", "'dozes'"), ("doses: 1e4", "a list in doses"), ("doses: []", "entry"),
      ("doses: [-1.0]", "above zero"), ("losses: [huber]", "huber"), ("npix: 60", "npix"),
-     ("epochs: none", "study.yaml")],
+     ("epochs: none", "study.yaml"), ("doses: [1e6, 1.0e6]", "doses: expected every entry once"),
+     ("seeds: [0, 1, 0]", "seeds: expected every entry once")],
 )  # fmt: skip
 def test_studies_that_make_no_sense_are_refused(tmp_path, text, words):
     path = tmp_path / "study.yaml"
@@ -175,4 +178,4 @@ def test_figures_of_courses():
     assert "encoder.0.first" in figure.get_suptitle() and len(figure.axes) == 4
     ax = plot_dose_sweep([1e4, 1e6], {"network": [[0.1, 0.01], [0.2, 0.02]]}, [0.05, 0.005]).axes[0]
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.15, 0.015])
-    assert ax.get_legend().get_texts()[1].get_text() == "Cramér-Rao bound"
+    assert ax.get_legend().get_texts()[1].get_text() == "Cramér-Rao bound, unbiased"

@@ -2,18 +2,17 @@
 
 import dataclasses
 import json
-import types
 
 import numpy as np
 import pytest
 
-from dluxshera import _network_sweep
+from dluxshera import _network_debug, _network_sweep
 from dluxshera._network_debug import COMPARISONS, debugging_study
 from dluxshera._network_sweep import dose_sweep
 from dluxshera.campaigns import read_table
 from dluxshera.config.dose_study import DoseStudy
 from dluxshera.config.strict_yaml import ConfigError
-from dluxshera.ptychography import canvas_of, illumination, place_on_canvas
+from dluxshera.ptychography import Reconstruction, canvas_of, illumination, place_on_canvas
 
 TINY = DoseStudy(doses=(1e6, 1e4), losses=("poisson",), train=24, test=8, npix=16, size=40, neighbours=5, epochs=1,
                  batch=8, width=0.25, sweeps=2)  # fmt: skip
@@ -25,9 +24,9 @@ def nearly_true(data, **options):
     truth, _ = place_on_canvas(data.object, np.asarray(canvas.origin, int), canvas.shape)
     light = illumination(data.probe, canvas.corners, canvas.shape)
     off = 1 + 1 / np.sqrt(data.photons.mean())
-    return types.SimpleNamespace(
-        object=off * truth, positions=canvas.corners, coverage=light, history={"seconds": [0.0]}
-    )
+    history = {"seconds": np.zeros(1)}
+    return Reconstruction(off * truth, data.probe[None], canvas.corners, light, np.zeros(()),
+                          np.asarray(canvas.origin, int), "bilinear", 0.0, None, history, {})  # fmt: skip
 
 
 @pytest.mark.slow
@@ -40,8 +39,18 @@ def test_errors_of_a_sweep_stand_beside_the_bound(tmp_path, monkeypatch):
     assert table["bound"][bright] == pytest.approx(table["bound"][faint] / 10, rel=0.05)
     assert table["iterative"][bright] == pytest.approx(table["iterative"][faint] / 10, rel=0.05)
     assert all(0 < error < 0.2 for error in table["network"])
+    off = table["iterative"][faint] * np.sqrt(TINY.doses[1])  # the same pixels: the truth's own rms there
+    assert 0.5 < off < 2.0 and table["pixels"][faint] == table["pixels"][bright] > 50
     monkeypatch.setattr(_network_sweep, "reconstruct", None)  # what is there is not done again
     assert read_table(dose_sweep(TINY, tmp_path / "sweep")["sweep_table"]) == table
+    with pytest.raises(TypeError):  # but with other epochs it is
+        dose_sweep(TINY, tmp_path / "sweep", epochs=7)
+
+
+def test_a_sweep_is_of_one_object(tmp_path):
+    with pytest.raises(ConfigError, match="objects: expected one in a sweep"):
+        dose_sweep(dataclasses.replace(TINY, objects=("lines", "phase")), tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
 
 
 @pytest.mark.slow
@@ -56,12 +65,15 @@ def test_a_comparison_has_its_json_and_picture(tmp_path):
     assert record["canvas"]["energy_inside"] == pytest.approx(1)
     stopped = debugging_study(TINY, tmp_path / "stopped", ("probe",), should_stop=lambda: True)
     assert stopped["left"] and "probe" not in stopped
+    with pytest.raises(ConfigError, match="size 40"):  # the folder is that of another study
+        debugging_study(dataclasses.replace(TINY, size=44), folder, ("probe",))
 
 
-def test_comparisons_are_of_settings_that_there_are(tmp_path):
-    for sides in COMPARISONS.values():
-        assert len(sides) > 1 and any(not change for change in sides.values())
-        for change in sides.values():
-            dataclasses.replace(TINY, **change)
+def test_comparisons_say_what_they_compare(tmp_path):
+    other = dataclasses.replace(TINY, gridsizes=(1,), neighbours=7, inputs="amplitude", sweeps=0, scans=("raster",))
+    for name, sides in COMPARISONS.items():
+        sides = [dataclasses.replace(other, **change) for change in sides.values()]
+        assert len(set(sides)) == len(sides) > 1, name
+        assert len({_network_debug._home(other, tmp_path, name, change) for change in COMPARISONS[name].values()}) > 1
     with pytest.raises(ConfigError, match="'weather'"):
         debugging_study(TINY, tmp_path / "debug", ("weather",))

@@ -76,16 +76,16 @@ def _resume(arguments: argparse.Namespace, console: Any) -> int:
 
 def _is_scan(run_dir: Path) -> bool:
     from .config.scan_runs import is_scan_run
-    from .inference.run_artifacts import newest_valid
+    from .inference.run_artifacts import newest_usable
 
-    return is_scan_run(newest_valid(run_dir))
+    return is_scan_run(newest_usable(run_dir)[0])
 
 
 def _is_network(run_dir: Path) -> bool:
     from .config.network_runs import is_network_run
-    from .inference.run_artifacts import newest_valid
+    from .inference.run_artifacts import newest_usable
 
-    return is_network_run(newest_valid(run_dir))
+    return is_network_run(newest_usable(run_dir)[0])
 
 
 def _ls(arguments: argparse.Namespace, console: Any) -> int:
@@ -132,13 +132,13 @@ def _aligned(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _readable(run_dir: Path, console: Any) -> Path:
-    """The newest valid generation, with a warning where that is not the newest."""
-    from .inference.run_artifacts import newest_valid, verify
+    """The newest generation that can be read, with a warning that names what is damaged."""
+    from .inference.run_fall_back import readable_generation
 
     _check_there(run_dir)
-    folder = newest_valid(run_dir)
-    if folder != run_dir:
-        console.warn(f"{verify(run_dir)[0]} Showing generation {folder.name}.")
+    folder, notice = readable_generation(run_dir)
+    if notice:
+        console.warn(notice)
     return folder
 
 

@@ -1,6 +1,8 @@
 """The report of a run directory or an experiment: opens it, draws the page, puts it beside the record."""
 
+import contextlib
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from .config.runs import Run, open_run
 from .config.scan_runs import is_scan_run
 from .inference import run_artifacts as artifacts
 from .inference.fisher import covariance, fisher_information, parameter_covariance, prior_information
+from .inference.run_fall_back import DamagedRunWarning, readable_generation
 
 PAGE = "report.html"
 
@@ -21,10 +24,17 @@ PAGE = "report.html"
 def write_report(run_dir: str | Path) -> Path:
     """Write `report.html` into a run directory, or into the folder of an experiment, and give its path.
 
+    Of a damaged run it is about the newest generation that can be read, and says what is damaged.
+
     Raises
     ------
     CorruptArtifact, SchemaError
         Naming the file of the run that cannot be used.
+
+    Warns
+    -----
+    DamagedRunWarning
+        Naming the file that is damaged, where there is a page nevertheless.
     """
     path = Path(run_dir)
     page, text = path / PAGE, _page(path)
@@ -42,9 +52,12 @@ def _page(path: Path) -> str:
 
     if is_experiment(path):
         return _experiment_page(path)
-    if is_network_run(path):
-        return _network_page(path)
-    return _scan_page(path) if is_scan_run(path) else _fit_page(path)
+    folder, notice = readable_generation(path)
+    if notice:
+        warnings.warn(notice, DamagedRunWarning, stacklevel=3)
+    if is_network_run(folder):
+        return _network_page(folder, notice)
+    return _scan_page(folder, notice) if is_scan_run(folder) else _fit_page(folder, notice)
 
 
 def _experiment_page(folder: Path) -> str:
@@ -53,25 +66,25 @@ def _experiment_page(folder: Path) -> str:
     return experiment_page(folder)
 
 
-def _network_page(run_dir: Path) -> str:
+def _network_page(run_dir: Path, notice: str) -> str:
     from ._network_report import network_report
 
-    return network_report(run_dir)
+    return network_report(run_dir, notice)
 
 
-def _scan_page(run_dir: Path) -> str:
+def _scan_page(run_dir: Path, notice: str) -> str:
     from ._scan_report import scan_report
 
-    return scan_report(run_dir)
+    return scan_report(run_dir, notice)
 
 
-def _fit_page(run_dir: Path) -> str:
+def _fit_page(run_dir: Path, notice: str) -> str:
     from .plotting.report import fit_report
 
-    return fit_report(_context(open_run(run_dir)))
+    return fit_report(_context(open_run(run_dir), notice))
 
 
-def _context(run: Run) -> Any:
+def _context(run: Run, notice: str) -> Any:
     """Everything the page shows, as plain arrays."""
     from .plotting.report import FitReport
 
@@ -100,13 +113,15 @@ def _context(run: Run) -> Any:
         covariance=np.asarray(parameter_covariance(objective, theta, jnp.asarray(curvature["covariance"]))),
         settings=_settings(run.meta),
         signals=run.signals(),
+        notice=notice,
     )
 
 
 def _curvature(run: Run, objective: Any, theta: Any) -> dict[str, Any]:
-    """Information and covariance as the fit left them at its end; made here for one that has not come there."""
+    """Information and covariance as the fit left them at its end; made here where there are none, or damaged ones."""
     if run.summary.get("has_curvature"):
-        return artifacts.load_arrays(run.path, "curvature")
+        with contextlib.suppress(artifacts.CorruptArtifact):
+            return artifacts.load_arrays(run.path, "curvature")
     information = fisher_information(objective, theta)
     return {
         "information": np.asarray(information),

@@ -11,8 +11,8 @@ from .ptychography import Reconstruction, ScanData
 BLOCK = 64  # patterns that are modelled together
 
 
-def scan_report(run_dir: Path) -> str:
-    """HTML of the report of a reconstruction."""
+def scan_report(run_dir: Path, notice: str = "") -> str:
+    """HTML of the report of a reconstruction; `notice` is a word on what is damaged."""
     run = open_scan_run(run_dir)
     found, data = run.reconstruction(), run.data()
     residual, by_pattern = _residuals(found, data)
@@ -32,6 +32,7 @@ def scan_report(run_dir: Path) -> str:
             deviance_by_pattern=by_pattern,
             history=found.history,
             settings={key: run.meta[key] for key in keys if run.meta.get(key) is not None},
+            notice=notice,
         )
     )
 

@@ -158,6 +158,46 @@ def test_show(cli, copy):
     refused(cli("show", "nowhere"), "nowhere")
 
 
+def test_the_rest_of_a_run_of_one_generation_can_be_read(cli, copy):
+    shutil.rmtree(copy / ".generations")
+    spoil(copy / "curvature.npz")
+    for words in (("show", "run"), ("diff", "run", "run")):
+        result = cli(*words)
+        assert result.code == 0 and "ok" in result.out and "converged" in result.out
+        assert set(result.err.splitlines()) == {result.err.splitlines()[0]} and "curvature.npz is damaged" in result.err
+    refused_late = cli("resume", "run")
+    assert refused_late.code == 2 and "curvature.npz is damaged" in refused_late.err
+    assert "run is complete" in refused_late.err
+    (copy / "checkpoint_final.npz").unlink()
+    refused(cli("show", "run"), "no sound generation", "checkpoint_final.npz")
+
+
+def test_a_report_falls_back_as_show_does(cli, copy, monkeypatch):
+    monkeypatch.setattr("dluxshera._report._fit_page", lambda folder, notice: f"{folder}: {notice}")
+    assert cli("report", "run").code == 0 and Path("run/report.html").read_text() == "run: "
+    spoil(copy / "meta.json")
+    result = cli("report", "run")
+    assert result.code == 0 and "meta.json is damaged" in result.err and len(result.err.splitlines()) == 1
+    text = Path("run/report.html").read_text()
+    assert text.startswith("run/.generations/1: ") and "meta.json is damaged" in text and "generation 1" in text
+    shutil.rmtree(copy / ".generations")
+    refused(cli("report", "run"), "no sound generation", "meta.json")
+    refused(cli("report", "nowhere"), "nowhere")
+
+
+@pytest.mark.slow
+def test_a_report_of_a_damaged_run_with_a_bad_signal_is_there(cli, copy, monkeypatch):
+    monkeypatch.setattr("dluxshera.inference.signals._REGISTERED", {})
+    ds.register_signal("my.bad_nm")(lambda model: {}["oops"])
+    shutil.rmtree(copy / ".generations")
+    spoil(copy / "curvature.npz")
+    result = cli("report", "run")
+    assert result.code == 0 and "Traceback" not in result.err
+    assert result.err.count("curvature.npz is damaged") == result.err.count("my.bad_nm") == 1 and "'oops'" in result.err
+    text = Path("run/report.html").read_text(encoding="utf-8")
+    assert "curvature.npz is damaged" in text and "Fisher information" in text
+
+
 def test_diff(cli, copy, broken_off):
     found = cli("diff", "run", broken_off, "--json").json
     assert found["settings"] == []

@@ -272,6 +272,8 @@ def test_a_corner_plot_has_a_panel_for_every_pair_less_the_estimate_in_readable_
         ({"covariance": np.eye(3)}, "covariance"),
         ({"truth": np.zeros(3)}, "truth"),
         ({"samples": np.zeros((5, 3))}, "samples"),
+        ({"samples": np.zeros((0, 2))}, "at least one draw"),
+        ({"estimate": [], "covariance": np.zeros((0, 0)), "labels": []}, "at least one parameter"),
         ({"covariance": np.diag([1.0, np.inf])}, "b"),
     ],
 )

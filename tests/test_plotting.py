@@ -19,6 +19,7 @@ from dluxshera.plotting import (
     plot_image,
     plot_panels,
     plot_residual_histogram,
+    plot_shera_page,
     plot_signal,
     plot_spectrum,
     style,
@@ -26,6 +27,7 @@ from dluxshera.plotting import (
 from dluxshera.plotting.labels import group_indices, short_labels
 from dluxshera.plotting.matrices import format_correlation, strongest_correlation
 from dluxshera.plotting.recipes import loss_figure, parameter_figure
+from dluxshera.plotting.run_difference import plot_run_difference
 from dluxshera.plotting.style import MASKED
 
 LABELS = [
@@ -195,6 +197,39 @@ def test_a_signal_that_cannot_be_drawn_is_refused(options, message):
         plot_signal([1.0, 2.0, 3.0], unit="nm", **options)
 
 
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (np.float64(2.0), ValueError, r"signal of shape \(T,\) or \(T, k\) with k > 0, got \(\)"),
+        (np.zeros((2, 2, 2)), ValueError, r"signal of shape .*got \(2, 2, 2\)"),
+        (np.zeros((3, 0)), ValueError, r"signal of shape .*got \(3, 0\)"),
+        (["a"], TypeError, "real numbers for a signal, got <U1"),
+        ([1j, 2.0], TypeError, "real numbers for a signal, got complex128"),
+    ],
+)
+def test_values_that_are_no_series_of_numbers_are_refused(values, error, message):
+    with pytest.raises(error, match=message):
+        plot_signal(np.asarray(values))
+
+
+def test_a_name_with_an_underscore_is_in_the_legend():
+    for figure in (plot_signal([1.0, 2.0], label="_hidden"), plot_panels([Panel("p", "", {"_hidden": [1.0, 2.0]})])):
+        assert [text.get_text().lstrip("\u200b") for text in figure.axes[0].get_legend().get_texts()] == ["_hidden"]
+        assert pixels(figure).size
+
+
+@pytest.mark.parametrize("within", [1.0, None])
+def test_a_series_too_large_for_a_logarithm_with_a_margin_is_still_drawn(within):
+    panel = Panel("p", "", {"a": [1e300, -1e300, 0.0]}, scale="symlog", linear_within=within)
+    assert pixels(plot_panels([panel])).size
+    assert pixels(plot_signal([1e300, -1e300, 0.0], unit="arcsec", symlog=True)).size
+
+
+@pytest.mark.parametrize("series", [{"a": [100.0, 2.0], "b": [1.0]}, {"a": []}, {"a": [], "b": [100.0, 1.0]}])
+def test_series_of_several_lengths_share_a_symlog_axis(series):
+    assert pixels(plot_panels([Panel("p", "nm", series, scale="symlog", linear_within=None)])).size
+
+
 def test_panels_stack_named_series_on_one_x_axis():
     panels = [
         Panel("position", "µas", {"x": [3.0, 1.0], "y": [2.0, 0.5]}, truth=0.0),
@@ -213,6 +248,12 @@ def test_panels_that_cannot_be_drawn_are_refused():
         plot_panels([])
     with pytest.raises(ValueError, match="cubic"):
         plot_panels([Panel("a", "", {"a": [1.0]}, scale="cubic")])
+    with pytest.raises(ValueError, match="series in the panel 'empty'"):
+        plot_panels([Panel("empty", "", {})])
+    with pytest.raises(ValueError, match=r"series 'm' of 'a' of shape \(T,\)"):
+        plot_panels([Panel("a", "", {"m": np.zeros((2, 2))})])
+    with pytest.raises(ValueError, match="one column or more, got 0"):
+        plot_panels([Panel("a", "", {"a": [1.0]})], columns=0)
 
 
 def test_the_loss_is_drawn_above_its_lowest_value():
@@ -225,6 +266,20 @@ def test_the_loss_is_drawn_above_its_lowest_value():
 @pytest.mark.parametrize("loss", [[5.0], [5.0, 5.0], [5.0, np.nan, 4.0], [np.nan, np.nan]])
 def test_a_loss_with_little_to_show_is_still_drawn(loss):
     assert pixels(loss_figure(np.array(loss))).size
+
+
+def test_a_loss_without_a_step_is_refused():
+    for draw in (loss_figure, lambda loss: plot_shera_page({}, loss)):
+        with pytest.raises(ValueError, match="loss of one step or more"):
+            draw(np.zeros(0))
+
+
+def test_differences_that_are_not_finite_are_counted_and_left_out():
+    rows = [{"label": "x", "sigmas": np.inf}, {"label": "y", "sigmas": 2.0}, {"label": "z", "sigmas": None}]
+    figure = plot_run_difference(["a", "_b"], [[3.0, 1.0], [2.0]], rows)
+    assert figure.axes[1].get_title(loc="left") == "Estimates; 2 not comparable" and pixels(figure).size
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["a", "\u200b_b"]
+    assert len(plot_run_difference(["a", "b"], [[3.0, 1.0], [2.0]], rows[:1]).axes) == 1
 
 
 def test_parameter_histories_are_in_sigmas_from_the_estimate_by_group():

@@ -12,6 +12,7 @@ from decay import counts, decay, engines, objective
 import dluxshera as ds
 from dluxshera.inference import run_artifacts as artifacts
 from dluxshera.inference.recorded_fit import DamagedRunWarning, Rebuilt, recorded_fit, resumed_fit
+from dluxshera.inference.run_fall_back import readable_generation
 from dluxshera.inference.run_lock import RunLock, lock_path, writer_of
 from dluxshera.inference.run_writer import RunWriter
 
@@ -150,18 +151,58 @@ def test_a_run_that_has_ended_is_refused_and_a_longer_one_goes_on(problem, start
         go_on(tmp_path / "done", problem, None)
 
 
+def spoil(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 def test_a_damaged_generation_gives_way_to_the_one_before(problem, start, tmp_path):
     engine = ENGINES["bfgs"]
     begin(tmp_path / "whole", problem, start, engine)
     begin(tmp_path / "run", problem, start, engine, should_stop=stops_after(4))
     for name in ("trace.npz", "observation.npz", "meta.json", "MANIFEST.json"):
         folder = shutil.copytree(tmp_path / "run", tmp_path / f"damaged-{name}")
-        data = bytearray((folder / name).read_bytes())
-        data[len(data) // 2] ^= 1
-        (folder / name).write_bytes(data)
+        spoil(folder / name)
         with pytest.warns(DamagedRunWarning, match=f"{name}.*generation"):
             go_on(folder, problem, engine)
         assert artifacts.verify(folder) == [] and record(folder) == record(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["grads.npz", "diag_steps.jsonl"])
+def test_a_fit_of_one_generation_goes_on_without_a_damaged_record(problem, start, tmp_path, name):
+    engine, saved = ENGINES["bfgs"], {"save": ["diag", "grads"], "save_every": 1}
+    begin(tmp_path / "whole", problem, start, engine, **saved)
+    begin(tmp_path / "run", problem, start, engine, should_stop=stops_after(4), **saved)
+    shutil.rmtree(tmp_path / "run" / ".generations")
+    steps = artifacts.load_summary(tmp_path / "run")["num_steps_completed"]
+    (tmp_path / "run" / name).write_bytes(b"no such thing")
+    with pytest.warns(DamagedRunWarning, match=f"{name} is damaged.*Going on without") as told:
+        go_on(tmp_path / "run", problem, engine)
+    assert len(told) == 1 and artifacts.verify(tmp_path / "run") == []
+    found, whole = artifacts.load_run(tmp_path / "run"), artifacts.load_run(tmp_path / "whole")
+    for part in ("trace", "checkpoint_final"):
+        for key, array in whole[part].items():
+            np.testing.assert_array_equal(found[part][key], array)
+    for record in (found["grads"]["step"], [line["step"] for line in found["diag_steps"]]):
+        assert record[0] in (0, steps, steps + 1) and record[-1] == whole["grads"]["step"][-1]
+
+
+def test_a_generation_without_what_is_needed_gives_way_or_is_refused(problem, start, tmp_path):
+    run = tmp_path / "run"
+    begin(run, problem, start, ENGINES["bfgs"], should_stop=stops_after(4), save=["grads"], save_every=1)
+    assert readable_generation(run) == (run, "")
+    spoil(run / "grads.npz")
+    folder, notice = readable_generation(run)
+    assert folder == run and "grads.npz is damaged" in notice and notice.endswith("The rest is sound.")
+    assert artifacts.newest_valid(run).parent == run / ".generations"
+    spoil(run / "trace.npz")
+    folder, notice = readable_generation(run)
+    assert folder.parent == run / ".generations" and "trace.npz is damaged" in notice and folder.name in notice
+    assert "grads.npz" not in notice
+    shutil.rmtree(run / ".generations")
+    with pytest.raises(artifacts.CorruptArtifact, match=r"no sound generation: .*trace\.npz"):
+        readable_generation(run)
 
 
 def test_an_objective_of_another_layout_is_refused(problem, start, tmp_path):

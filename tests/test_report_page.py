@@ -17,6 +17,7 @@ from dluxshera.inference.verdict import findings, headline
 from dluxshera.plotting import FitReport, fit_report
 from dluxshera.plotting import _sections as sections
 from dluxshera.plotting._html import PIXELS_PER_INCH, align_decimals
+from dluxshera.plotting.report import page as page_of
 
 LABELS = ("binary.separation_as", "binary.contrast", "optics.m1.zernike_coeffs_nm[Z4]", "plate_scale_as")
 UNITS = ("arcsec", "", "nm", "arcsec/pixel")
@@ -365,3 +366,9 @@ def test_a_browser_draws_the_page(tmp_path, text):
     content = picture.read_bytes()
     assert struct.unpack(">II", content[16:24]) == (1200, 4000)
     assert len(content) > 100_000
+
+
+def test_what_a_reader_must_know_first_stands_above_everything():
+    text = page_of("Fit", "run", None, {"Result": "<p>fine</p>"}, notice=HOSTILE)
+    assert "<script>alert" not in text and text.index("verdict warning") < text.index("fine")
+    assert "verdict" not in page_of("Fit", "run", None, {"Result": "<p>fine</p>"}).partition("<body>")[2]

@@ -393,10 +393,65 @@ def test_a_run_directory_stays_in_its_parent(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "runs" / "run").symlink_to(tmp_path / "elsewhere")
-    for target in (tmp_path / "runs" / "run", tmp_path / "runs" / ".."):
-        with pytest.raises(ValueError, match="Expected a run directory"):
+    for target, message in ((tmp_path / "runs" / "run", "leads elsewhere"), (tmp_path / "runs" / "..", "leading dot")):
+        with pytest.raises(ValueError, match=message):
             save(target, overwrite=True)
     assert os.listdir(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.parametrize(
+    "name", [".hid", ".a.tmp", ".a.lock", "-x", "a\nb", "a\x7f", "\u2028", "x" * 101, "★" * 90, "a\x00b"]
+)
+def test_a_name_that_no_folder_of_a_run_should_have_is_refused(tmp_path, name):
+    with pytest.raises(SchemaError, match=r"run directory of 1 to 100 characters .* Choose another\."):
+        save(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a b", "Bärenstern α ★", "x" * 100, "_", "é" * 100])
+def test_blanks_and_other_letters_are_no_hindrance(tmp_path, name):
+    assert verify(save(tmp_path / name)) == []
+
+
+def test_a_run_under_the_name_of_a_save_under_way_is_not_taken_away(tmp_path):
+    hidden = tmp_path / ".a.tmp"
+    save(tmp_path / "other").rename(hidden)
+    before = state_of(hidden)
+    for make in (
+        lambda: save(tmp_path / "a"),
+        lambda: save(save(tmp_path / "b").rename(tmp_path / "a"), overwrite=True),
+    ):
+        with pytest.raises(ValueError, match=r"left-over of a save in .*\.a\.tmp"):
+            make()
+        assert state_of(hidden) == before and verify(hidden) == []
+
+
+def test_a_disk_that_was_full_at_the_lock_leaves_the_run_free(tmp_path, monkeypatch):
+    descriptors = os.listdir("/dev/fd")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    for call in ("write", "ftruncate"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, full)
+            with pytest.raises(OSError, match=r"lock file .*\.run\.lock: No space left"):
+                save(tmp_path / "run")
+        assert os.listdir(tmp_path) == [] and len(os.listdir("/dev/fd")) == len(descriptors)
+    assert verify(save(tmp_path / "run")) == []
+
+
+@pytest.mark.parametrize(
+    ("meta", "message"),
+    [
+        ({"note": (own := []).append(own) or own}, "meta to be nested less deeply"),
+        ({"note": 10**5000}, r"at most \d+ bits in meta.note"),
+    ],
+)
+def test_what_json_cannot_hold_is_refused(tmp_path, meta, message):
+    with pytest.raises(SchemaError, match=message):
+        save_run(tmp_path / "run", make_trace(), make_meta(**meta), {})
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_with_a_name_illegal_as_run_id_gets_a_generated_one(tmp_path):
@@ -722,8 +777,9 @@ def test_a_first_save_that_fails_leaves_nothing_or_all_and_no_rest(tmp_path):
     for last in stopped_at_each_call(lambda last: save(tmp_path / f"run{last}"), recovers=True):
         run = tmp_path / f"run{last}"
         assert not run.exists() or (state_of(run) == complete and verify(run) == [])
-        rest = [name for name in os.listdir(tmp_path) if not name.startswith(("run", "reference"))]
-        assert len(rest) < 2 and all(name.endswith(".lock") for name in rest)  # could not be taken away; locks nothing
+        rest = [name for name in os.listdir(tmp_path) if name.startswith(f".run{last}.")]
+        # What could not be taken away locks nothing, and the next save takes it.
+        assert len(rest) < 2 and all(name.endswith((".lock", ".tmp")) for name in rest)
     assert last > 15
 
 

@@ -1,5 +1,8 @@
 """Signals of saved runs: from the directory alone, in parameters and in eigenmodes, stored only when told."""
 
+from types import SimpleNamespace
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from command_line import everything_in
@@ -12,7 +15,7 @@ from dluxshera.config.runs import fixed_files, run_meta, table_without_errors
 from dluxshera.inference import run_artifacts as artifacts
 from dluxshera.inference.added_arrays import add_arrays
 from dluxshera.inference.signal_arrays import key_of
-from dluxshera.inference.signals import register_signal
+from dluxshera.inference.signals import SignalWarning, register_signal
 
 FREE = ["binary.separation_as", "binary.log_flux_total", "optics.m1.zernike_coeffs_nm[:2]", "plate_scale_as"]
 PROFILE = "shera_flight_two_plane"
@@ -137,6 +140,46 @@ def test_stored_signals_are_made_again_when_one_is_registered_or_they_are_damage
     assert found.unit == "photon" and found.truth == pytest.approx(float(mean_flux(ds.open_run(path).truth_model())))
     (path / "signals.npz").write_bytes(b"no archive")
     assert "binary.mean_flux_ph" in ds.open_run(path).signals()
+
+
+def test_a_function_that_was_registered_anew_is_not_served_from_the_store(runs, monkeypatch):
+    path = runs[0]
+    monkeypatch.setattr("dluxshera.inference.signals._REGISTERED", {})
+
+    def register(scale, opaque=None):
+        @register_signal("my.scale_nm")
+        def scaled(model):
+            return scale * jnp.ones(()) if opaque is None else jnp.asarray(opaque[0].scale)
+
+    def found():
+        return ds.open_run(path).signals(save=True)["my.scale_nm"].values[0]
+
+    register(1.0)
+    assert found() == 1.0
+    register(1000.0)
+    assert found() == 1000.0
+    holder = SimpleNamespace(scale=2.0)
+    register(0.0, [holder])
+    assert found() == 2.0
+    holder.scale = 3.0
+    assert found() == 3.0
+
+
+def test_one_bad_function_costs_its_own_signal(runs, monkeypatch):
+    monkeypatch.setattr("dluxshera.inference.signals._REGISTERED", {})
+    before = ds.open_run(runs[0]).signals()
+    register_signal("my.bad_nm")(lambda model, truth: {}["oops"])
+    with pytest.warns(SignalWarning, match=r"my\.bad_nm.*KeyError, 'oops'") as told:
+        after = ds.open_run(runs[0]).signals()
+    assert [w.category for w in told].count(SignalWarning) == 1 and list(after) == list(before)
+
+
+def test_damaged_signals_are_replaced_when_they_are_saved(runs):
+    path = runs[0]
+    made = ds.open_run(path).signals(save=True)
+    (path / "signals.npz").write_bytes(b"no archive")
+    assert list(ds.open_run(path).signals(save=True)) == list(made)
+    assert key_of(artifacts.load_signals(path)) and artifacts.verify(path) == []
 
 
 def test_without_the_truth_only_what_needs_none_is_left(tmp_path, problem):

@@ -25,6 +25,13 @@ def test_calls_of_a_commit_struck(tmp_path, code, later):
     assert found["calls"] > 3
 
 
+@pytest.mark.parametrize("kind", ["ftruncate of a lock", "write of a lock"])
+@pytest.mark.parametrize("code", [None, errno.ENOSPC], ids=["killed", "full"])
+def test_calls_on_the_lock_struck(tmp_path, kind, code):
+    found = faults.strike_commits(tmp_path, False, code, step=1, only=kind)
+    assert found["calls"] == 1
+
+
 def test_calls_of_a_fit_struck(tmp_path):
     found = faults.faults_of_a_fit(tmp_path, step=47)
     assert sum(found["injected"].values()) > 4 and found["resumed"] > 1

@@ -1,5 +1,8 @@
 """Signals: hand-computed values in primitive and eigen traces, registration, summaries, storage."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,9 +13,18 @@ from dluxshera.config.run_signals import STANDARD_SIGNALS, signal_definitions, w
 from dluxshera.inference import signals as registry
 from dluxshera.inference.signal_arrays import key_of, signal_arrays, signal_key, signals_from_arrays
 from dluxshera.inference.signal_summaries import hybrid, summarise
-from dluxshera.inference.signals import Signal, SignalDefinition, decode_signals, register_signal, unit_of, with_word
+from dluxshera.inference.signals import (
+    Signal,
+    SignalDefinition,
+    SignalWarning,
+    decode_signals,
+    register_signal,
+    unit_of,
+    with_word,
+)
 from dluxshera.instrument import signals as standard
 
+SCALE = 3.0
 TRUTH = toy.spots(x=0.1, separation=4.0, contrast=2.0, shape=[0.0, 0.5])
 DEFINITIONS = (
     SignalDefinition("spots.x_error_um", lambda model, truth: 18 * (model.x - truth.x)),
@@ -114,13 +126,45 @@ def test_a_row_that_is_not_finite_stays_so(space, theta):
     assert np.isnan(values[1]) and np.isfinite(values[[0, 2]]).all()
 
 
+def raises(model):
+    raise KeyError("oops")
+
+
 @pytest.mark.parametrize(
-    ("function", "message"),
-    [(lambda model: np.asarray(model.x) + 1, "jax.numpy"), (lambda model: jnp.ones((2, 2)), r"\(2, 2\)")],
+    ("function", "labels", "message"),
+    [
+        (lambda model: np.asarray(model.x) + 1, (), "jax.numpy"),
+        (lambda model: jnp.ones((2, 2)), (), r"\(2, 2\)"),
+        (raises, (), "KeyError, 'oops'"),
+        (lambda model: model.nothing, (), "AttributeError.*nothing"),
+        (lambda model: None, (), "None"),
+        (lambda model: "text", (), "text"),
+        (lambda model: model.x + 1j, (), "real numbers"),
+        (lambda model: jnp.ones(2), ("a",), "label"),
+        (lambda model: model.x, ("a", "b"), "label"),
+    ],
 )
-def test_a_function_that_cannot_be_traced_or_has_another_shape_is_named(space, theta, function, message):
-    with pytest.raises(ValueError, match=f"spots.bad.*{message}"):
-        decode_signals([SignalDefinition("spots.bad", function)], theta, space, TRUTH)
+def test_a_function_that_fails_is_named_and_costs_its_own_signal(space, theta, function, labels, message):
+    bad, good = (
+        SignalDefinition("spots.bad", function, labels=labels),
+        SignalDefinition("spots.x", lambda model: model.x),
+    )
+    with pytest.warns(SignalWarning, match=f"spots.bad.*{message}") as told:
+        found = decode_signals([bad, good], theta, space, TRUTH)
+    assert len(told) == 1 and list(found) == ["spots.x"]
+
+
+def test_what_does_not_fit_the_space_is_no_fault_of_a_signal(space):
+    with pytest.raises(ValueError):
+        decode_signals(DEFINITIONS, np.zeros((2, 99)), space, TRUTH, TRUTH)
+
+
+def test_a_function_that_sees_something_else_now_is_compiled_again(space, theta, monkeypatch):
+    definition = SignalDefinition("spots.scaled", lambda model: SCALE * model.x)
+    before = decode_signals([definition], theta, space, TRUTH)["spots.scaled"].values
+    monkeypatch.setitem(globals(), "SCALE", 10 * SCALE)
+    after = decode_signals([definition], theta, space, TRUTH)["spots.scaled"].values
+    np.testing.assert_allclose(after, 10 * before)
 
 
 # ---- names and records
@@ -182,10 +226,57 @@ def test_a_later_function_of_a_name_takes_its_place(clean_registry):
     assert names.count("binary.x_error_uas") == 1 and len(names) == len(STANDARD_SIGNALS)
 
 
-def test_a_function_of_three_is_refused(clean_registry):
-    with pytest.raises(ValueError, match="spots.bad"):
-        register_signal("spots.bad")(lambda model, truth, other: model.x)
+@pytest.mark.parametrize(
+    "function",
+    [lambda model, truth, other: model.x, lambda model, truth=None: model.x, lambda *models: 1.0,
+     lambda: 1.0, lambda model, *, truth: 1.0, max],
+)  # fmt: skip
+def test_a_function_of_something_else_is_refused(clean_registry, function):
+    with pytest.raises(ValueError, match=r"\(model\) or \(model, truth\) for spots.bad"):
+        register_signal("spots.bad")(function)
     assert registry.registered_signals() == ()
+
+
+def test_an_argument_with_a_default_is_the_function_s_own(clean_registry, space, theta, physical):
+    @register_signal("spots.scaled")
+    def scaled(model, scale=2.0):
+        return scale * model.x
+
+    (definition,) = registry.registered_signals()
+    assert not definition.is_residual
+    found = decode_signals([definition], theta, space, TRUTH, TRUTH)["spots.scaled"]
+    np.testing.assert_allclose(found.values, 2 * physical[:, 0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("given", [{"needs": "binary.separation_as"}, {"labels": "AB"}])
+def test_one_text_in_place_of_a_list_is_refused(clean_registry, given):
+    with pytest.raises(TypeError, match=f"{next(iter(given))} of spots.bad"):
+        register_signal("spots.bad", **given)(lambda model: model.x)
+    assert registry.registered_signals() == ()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["spots.shape_nm", "spots.shape_rms_nm"],
+        ["spots.shape_rms_nm", "spots.shape_nm"],
+        ["binary.raw_flux_error_rms_ppm"],  # of a standard one
+        ["eigen.coefficient_error_rms_sigma"],
+    ],
+)
+def test_the_name_of_an_automatic_summary_is_refused(clean_registry, names):
+    *before, last = names
+    for name in before:
+        register_signal(name)(lambda model: model.x)
+    with pytest.raises(ValueError, match=r"_rms_\w+, which is what the automatic summary"):
+        register_signal(last)(lambda model: model.x)
+    assert [definition.name for definition in registry.registered_signals()] == before
+
+
+def test_a_summary_takes_the_place_of_nothing(vector):
+    other = Signal("primary.zernike_error_rms_nm", np.zeros(2))
+    with pytest.raises(ValueError, match="primary.zernike_error_rms_nm"):
+        with_summaries({vector.name: vector, other.name: other})
 
 
 # ---- summaries
@@ -216,6 +307,14 @@ def test_a_hybrid_has_the_total_and_the_components_that_end_largest(vector):
     assert found.labels == ("RMS", "Z6", "Z4")  # of equal ones the first
     np.testing.assert_allclose(found.values, [[2.5, 0.0, 3.0], [np.sqrt(7.0), 5.0, 1.0]])
     assert hybrid(vector, top=9).values.shape == (2, 5)
+
+
+def test_a_hybrid_of_no_step_or_of_fewer_than_none_is_refused(vector):
+    with pytest.raises(ValueError, match="got top=-1"):
+        hybrid(vector, top=-1)
+    with pytest.raises(ValueError, match="got no step"):
+        hybrid(Signal("a.b_nm", np.zeros((0, 2)), ("p", "q")))
+    assert hybrid(vector, top=0).labels == ("RMS",)
 
 
 def test_what_has_no_components_has_no_summary(vector):
@@ -263,6 +362,99 @@ def test_the_key_follows_the_trace_and_what_the_functions_do(theta):
         signal_key({"theta": theta}, (other, *DEFINITIONS[1:])),
     }
     assert len(keys) == 4
+
+
+def closing_over(value):
+    return lambda model: value * model.x
+
+
+def with_default(value):
+    def function(model, scale=value):
+        return scale * model.x
+
+    return function
+
+
+def keyword(value):
+    def function(model, *, scale=value):
+        return scale * model.x
+
+    return function
+
+
+def helped(model):
+    return SCALE * model.x
+
+
+class Opaque:
+    """Nobody can tell what it holds."""
+
+    def __rmul__(self, other):
+        return other
+
+
+def key_with(function, **fields):
+    return signal_key({"theta": np.zeros((1, 1))}, [SignalDefinition("spots.a_nm", function, **fields)])
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (closing_over(1.0), closing_over(1000.0)),
+        (closing_over(1), closing_over(True)),
+        (closing_over({"a": [1.0]}), closing_over({"a": [2.0]})),
+        (closing_over(np.arange(2.0)), closing_over(np.arange(1.0, 3.0))),
+        (closing_over(jnp.ones(2)), closing_over(jnp.zeros(2))),
+        (closing_over(closing_over(1.0)), closing_over(closing_over(2.0))),
+        (with_default(1.0), with_default(2.0)),
+        (keyword(1.0), keyword(2.0)),
+        (functools.partial(jnp.sum, axis=0), functools.partial(jnp.sum, axis=1)),
+        (lambda model: sum(x * 2.0 for x in [model]), lambda model: sum(x * 3.0 for x in [model])),
+        (lambda model: (lambda x: (lambda y: y + 1)(x))(model), lambda model: (lambda x: (lambda y: y + 2)(x))(model)),
+        (lambda model: model if model in {1, 2} else 0, lambda model: model if model in {1, 3} else 0),
+        (lambda model: jnp.sin(model.x), lambda model: jnp.cos(model.x)),
+    ],
+)
+def test_the_key_follows_what_a_function_sees(pair):
+    keys = [key_with(function) for function in pair]
+    assert "" not in keys and keys[0] != keys[1]
+    assert keys == [key_with(function) for function in pair]
+
+
+def test_the_key_follows_globals_and_the_functions_that_are_called(monkeypatch):
+    key = key_with(lambda model: helped(model))
+    monkeypatch.setitem(globals(), "SCALE", 5 * SCALE)
+    assert "" != key != key_with(lambda model: helped(model))
+
+
+def test_the_key_follows_what_is_kept_on_a_function():
+    def function(model):
+        return function.scale * model.x
+
+    function.scale = 1.0
+    key = key_with(function)
+    function.scale = 2.0
+    assert "" != key != key_with(function)
+
+
+def test_the_key_follows_the_other_fields():
+    fields = [{}, {"labels": ("A",)}, {"labels": ("B",)}, {"labels_of": "a.b"}, {"labels_of": "a.c"}, {"needs": ("a",)}]
+    assert len({key_with(helped, **given) for given in fields}) == len(fields)
+
+
+def test_the_same_function_made_again_has_the_same_key():
+    assert key_with(closing_over(2.0)) == key_with(closing_over(2.0)) != ""
+
+
+@pytest.mark.parametrize(
+    "value", [Opaque(), Opaque, [Opaque()], TRUTH, toy], ids=["object", "class", "list", "model", "module"]
+)
+def test_what_sees_something_that_cannot_be_told_has_no_key(value):
+    assert key_with(closing_over(value)) == ""
+
+
+def test_what_is_compiled_has_no_key():
+    assert key_with(jax.jit(lambda model: model.x)) == ""
 
 
 # ---- the standard ones, on an instrument

@@ -9,7 +9,14 @@ from ..inference import run_artifacts as artifacts
 from ..inference.added_arrays import add_arrays
 from ..inference.signal_arrays import key_of, signal_arrays, signal_key, signals_from_arrays
 from ..inference.signal_summaries import summarise
-from ..inference.signals import Signal, SignalDefinition, decode_signals, registered_signals
+from ..inference.signals import (
+    AUTOMATIC,
+    Signal,
+    SignalDefinition,
+    decode_signals,
+    keep_names_of_summaries,
+    registered_signals,
+)
 from ..instrument import signals as instrument
 
 if TYPE_CHECKING:  # a run asks this file for its signals
@@ -28,6 +35,7 @@ STANDARD_SIGNALS = (
     SignalDefinition("secondary.zernike_error_nm", instrument.secondary_zernike_error_nm, labels_of=_M2),
     SignalDefinition("relay.zernike_error_nm", instrument.relay_zernike_error_nm, labels_of=_RELAY),
 )
+keep_names_of_summaries(STANDARD_SIGNALS)
 
 
 def signal_definitions() -> tuple[SignalDefinition, ...]:
@@ -36,27 +44,43 @@ def signal_definitions() -> tuple[SignalDefinition, ...]:
     return tuple(by_name.values())
 
 
-def with_summaries(signals: dict[str, Signal], how: Sequence[str] = ("rms",)) -> dict[str, Signal]:
-    """Return the signals, and after each vector its summaries."""
+def with_summaries(signals: dict[str, Signal], how: Sequence[str] = (AUTOMATIC,)) -> dict[str, Signal]:
+    """Return the signals, and after each vector its summaries.
+
+    Raises
+    ------
+    ValueError
+        Naming a signal that is called as the summary of another.
+    """
     found: dict[str, Signal] = {}
     for name, signal in signals.items():
         found[name] = signal
         if signal.values.ndim == 2:
-            made = [summarise(signal, word) for word in how]
-            found |= {summary.name: summary for summary in made}
+            made = {summary.name: summary for summary in (summarise(signal, word) for word in how)}
+            if taken := made.keys() & signals.keys():
+                raise ValueError(f"Expected no signal of the name {min(taken)}, which sums up {name}. Rename it.")
+            found |= made
     return found
 
 
 def run_signals(run: "Run", refresh: bool = False, save: bool = False) -> dict[str, Signal]:
-    """Signals of a run by name: those stored with it if they were made from this trace, else made now.
+    """Signals of a run by name: those stored with it if they are known to be of this trace and these functions.
+
+    All others are made now, also where a function sees an object whose state cannot be told (`function_state`).
 
     Parameters
     ----------
     run : Run
     refresh : bool
-        Make them now in any case: stored ones do not know of changes in what a registered function calls.
+        Make them now in any case: stored ones do not know what a registered function reads from a file, a clock or the
+        environment.
     save : bool
         Whether those that were made now are stored with the run, as `signals.npz`.
+
+    Warns
+    -----
+    SignalWarning
+        Naming a signal that cannot be made, and is left out.
 
     Raises
     ------
@@ -65,8 +89,8 @@ def run_signals(run: "Run", refresh: bool = False, save: bool = False) -> dict[s
     """
     trace, definitions = run.trace(), signal_definitions()
     key = signal_key(trace, definitions)
-    stored = {} if refresh else _stored(run)
-    if key_of(stored) == key:
+    stored = {} if refresh or not key else _stored(run)
+    if stored and key_of(stored) == key:
         return signals_from_arrays(stored)
     signals = with_summaries(
         decode_signals(definitions, trace["theta"], run.space(), run.start_model(), run.truth_model())

@@ -15,6 +15,7 @@ import numpy as np
 
 from dluxshera.inference._artifact_errors import MAX_JSON_BYTES, CorruptArtifact, SchemaError
 
+_MOST_BITS = 13_000  # of a whole number; Python turns no more than 4300 digits into text, and back
 _NON_FINITE_TEXT = re.compile(r"\\*(NaN|-?Infinity)")
 
 
@@ -26,7 +27,10 @@ def encode_json(value: Any, where: str, *, indent: int | None = 2) -> bytes:
     SchemaError
         If a value has no JSON form; the message gives its path from `where`.
     """
-    text = json.dumps(_to_json(value, where), indent=indent, allow_nan=False) + "\n"
+    try:
+        text = json.dumps(_to_json(value, where), indent=indent, allow_nan=False) + "\n"
+    except RecursionError as error:
+        raise SchemaError(f"Expected {where} to be nested less deeply, and not to hold itself. Flatten it.") from error
     if len(text) > MAX_JSON_BYTES:
         raise SchemaError(f"Expected {where} to take at most {MAX_JSON_BYTES} bytes, got {len(text)}.")
     return text.encode()
@@ -51,8 +55,10 @@ def decode_json(data: bytes, where: str) -> Any:
 
 def _to_json(value: Any, where: str) -> Any:
     match value:
-        case None | bool() | int():
+        case None | bool():
             return value
+        case int():
+            return _readable_int(value, where)
         case str():
             return "\\" + value if _NON_FINITE_TEXT.fullmatch(value) else value
         case float():
@@ -65,6 +71,12 @@ def _to_json(value: Any, where: str) -> Any:
     if array.dtype.kind not in "biufU":
         raise SchemaError(f"Expected {where} to have a JSON form, got {type(value).__name__}. Convert it.")
     return _to_json(array.tolist(), where)
+
+
+def _readable_int(value: int, where: str) -> int:
+    if value.bit_length() > _MOST_BITS:
+        raise SchemaError(f"Expected whole numbers of at most {_MOST_BITS} bits in {where}, got a longer one.")
+    return value
 
 
 def _key(key: Any, where: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from dluxshera.inference._artifact_errors import CorruptArtifact, SchemaError
 from dluxshera.inference._artifact_json import decode_json
 from dluxshera.inference._artifact_manifest import (
+    MANIFEST,
     generation_folder,
     read,
     read_all,
@@ -21,6 +22,8 @@ from dluxshera.inference._artifact_npz import decode_npz
 from dluxshera.inference._artifact_schema import FILE_NAMES, check_meta, check_trace, check_version, refuse_newer
 
 RunPath = str | os.PathLike
+# Files that a run can do without, to be shown, reported, and gone on with.
+OPTIONAL_FILES = frozenset(["curvature.npz", "signals.npz", "precond.npz", "grads.npz", "diag_steps.jsonl"])
 
 
 def load_trace(run_dir: RunPath) -> dict[str, np.ndarray]:
@@ -123,7 +126,7 @@ def extra_names(run_dir: RunPath) -> list[str]:
 
 def verify(run_dir: RunPath) -> list[str]:
     """Give what is wrong with the committed files of a run, earlier generations too; empty if it is sound."""
-    return [problem for folder in _generations(Path(run_dir)) for problem in _problems(folder)]
+    return [problem for folder in _generations(Path(run_dir)) for problem in damage_of(folder).values()]
 
 
 def newest_valid(run_dir: RunPath) -> Path:
@@ -135,10 +138,27 @@ def newest_valid(run_dir: RunPath) -> Path:
         If no generation is sound.
     """
     folders = _generations(Path(run_dir))
-    found = next((folder for folder in folders if not _problems(folder)), None)
+    found = next((folder for folder in folders if not damage_of(folder)), None)
     if found is None:
-        raise CorruptArtifact(f"{run_dir} has no sound generation: {' '.join(_problems(folders[0]))}")
+        raise CorruptArtifact(f"{run_dir} has no sound generation: {' '.join(damage_of(folders[0]).values())}")
     return found
+
+
+def newest_usable(run_dir: RunPath) -> tuple[Path, list[str]]:
+    """Give the folder of the newest generation that lacks none but optional files, and what is wrong with those.
+
+    Raises
+    ------
+    CorruptArtifact
+        If there is none.
+    """
+    folders = _generations(Path(run_dir))
+    for folder in folders:
+        damage = damage_of(folder)
+        if damage.keys() <= OPTIONAL_FILES:
+            return folder, list(damage.values())
+    needed = [problem for name, problem in damage_of(folders[0]).items() if name not in OPTIONAL_FILES]
+    raise CorruptArtifact(f"{run_dir} has no sound generation: {' '.join(needed)}")
 
 
 def _generations(run_dir: Path) -> list[Path]:
@@ -174,16 +194,18 @@ def _decoded(path: Path, data: bytes) -> Any:
     return decode_json(data, str(path))
 
 
-def _problems(folder: Path) -> list[str]:
+def damage_of(folder: Path) -> dict[str, str]:
+    """Give what is wrong with the files of one generation, by name."""
     try:
         names = read_manifest(folder).files
     except (CorruptArtifact, SchemaError) as error:
-        return [str(error)]
-    found = [_problem(folder, name) for name in sorted({*names, "trace.npz", "meta.json", "summary.json"})]
-    return [problem for problem in found if problem] or _disagreements(folder, names)
+        return {MANIFEST: str(error)}
+    found = {name: _problem(folder, name) for name in sorted({*names, "trace.npz", "meta.json", "summary.json"})}
+    damage = {name: problem for name, problem in found.items() if problem}
+    return damage | (_disagreements(folder, names) if damage.keys() <= OPTIONAL_FILES else {})
 
 
-def _disagreements(folder: Path, names: Iterable[str]) -> list[str]:
+def _disagreements(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Files that are each in order, but not of one run."""
     meta = load_meta(folder)
     dim, run_id = meta["theta"]["dim"], meta.get("run_id")
@@ -191,13 +213,14 @@ def _disagreements(folder: Path, names: Iterable[str]) -> list[str]:
     for which in ("best", "final"):
         if f"checkpoint_{which}.npz" in names:
             thetas[f"checkpoint_{which}.npz"] = load_checkpoint(folder, which).get("theta", np.zeros(()))
-    found = [
-        f"{folder / name} does not belong to this run: its theta has the shape {theta.shape}, not ({dim},)."
+    found = {
+        name: f"{folder / name} does not belong to this run: its theta has the shape {theta.shape}, not ({dim},)."
         for name, theta in thetas.items()
         if theta.shape != (dim,)
-    ]
+    }
     if load_summary(folder).get("run_id") != run_id:
-        found.append(f"{folder / 'summary.json'} does not belong to this run: its run_id is not {run_id!r}.")
+        name = "summary.json"
+        found[name] = f"{folder / name} does not belong to this run: its run_id is not {run_id!r}."
     return found
 
 

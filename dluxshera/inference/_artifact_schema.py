@@ -1,8 +1,10 @@
 """What a run must say of itself: checks of trace, checkpoints, meta and summary; what can be filled in."""
 
 import math
+import os
 import re
 import secrets
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -71,6 +73,24 @@ def check_run_id(run_id: Any) -> str:
             f"got {run_id!r}. Choose another."
         )
     return run_id
+
+
+def check_folder_name(name: str) -> str:
+    """Give the name of a run directory back if it can be one; blanks and letters of any language can.
+
+    Raises
+    ------
+    SchemaError
+        Unless it is 1 to 100 characters, and at most 255 bytes, without control characters and with no leading dot or
+        dash: hidden names are those of locks and of saves under way, and options begin with a dash.
+    """
+    has_odd = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
+    if not 1 <= len(name) <= 100 or name[0] in ".-" or has_odd or len(os.fsencode(name)) > 255:
+        raise SchemaError(
+            "Expected the name of a run directory of 1 to 100 characters (at most 255 bytes) with no leading dot or "
+            f"dash and no control characters, got {name!r:.120}. Choose another."
+        )
+    return name
 
 
 def trace_arrays(trace: Any) -> dict[str, np.ndarray]:
@@ -183,6 +203,7 @@ def complete_meta(meta: Mapping, folder_name: str, dim: int) -> dict:
     SchemaError
         If a needed key is missing, disagrees with the trace, or is not legal.
     """
+    _mapping(meta, "meta")
     run_id = folder_name if NAME.fullmatch(folder_name) else generated_run_id()
     filled = {"artifact_schema": SCHEMA, "run_id": run_id, "created_at": utc_now()}
     filled |= decode_json(encode_json(meta, "meta"), "meta")  # NumPy numbers and tuples become plain
@@ -223,6 +244,7 @@ def complete_summary(summary: Mapping, meta: Mapping, loss: np.ndarray, files: M
     SchemaError
         If the status is unknown or the run id is not meta's.
     """
+    _mapping(summary, "summary")
     git = {"commit": meta["git"].get("commit")}
     known = {"run_id": meta["run_id"], "created_at": meta["created_at"], "git": git}
     filled = {**known, "status": "ok", **_loss_summary(loss), **summary}

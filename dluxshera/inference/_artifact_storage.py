@@ -26,6 +26,7 @@ from dluxshera.inference._artifact_manifest import (
 from dluxshera.inference._artifact_schema import FILE_NAMES
 
 MOST_NAME_BYTES = 200  # of a file name; file systems take 255
+_NEW = "new"  # the folder that becomes the run directory, in one of its own: so no run can be taken for a left-over
 
 
 def hidden_beside(run_dir: Path, ending: str) -> Path:
@@ -45,10 +46,11 @@ def create(run_dir: Path, files: Mapping[str, bytes]) -> None:
         If the directory exists and is not empty.
     """
     staging = hidden_beside(run_dir, "tmp")
-    shutil.rmtree(staging, ignore_errors=True)  # left by a writer that was killed
+    _clear(staging)
+    os.mkdir(staging)
     try:
-        _stage(staging, files, 1)
-        os.rename(staging, run_dir)
+        _stage(staging / _NEW, files, 1)
+        os.rename(staging / _NEW, run_dir)
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
@@ -58,11 +60,21 @@ def create(run_dir: Path, files: Mapping[str, bytes]) -> None:
     _sync_folder(run_dir.parent)
 
 
+def _clear(staging: Path) -> None:
+    """Remove what a writer that was killed has left, and nothing else."""
+    if not os.path.lexists(staging):
+        return
+    if staging.is_symlink() or not staging.is_dir() or set(os.listdir(staging)) - {_NEW}:
+        raise ValueError(f"Expected nothing but the left-over of a save in {staging}, got something else. Move it.")
+    shutil.rmtree(staging, ignore_errors=True)
+
+
 def replace(run_dir: Path, files: Mapping[str, bytes]) -> None:
     """Commit a new generation to an existing directory; readers see the old one up to the commit point.
 
     The caller holds the lock of the directory.
     """
+    _clear(hidden_beside(run_dir, "tmp"))
     old = _manifest_if_sound(run_dir)
     shelf = run_dir / GENERATIONS
     _open_shelf(shelf)

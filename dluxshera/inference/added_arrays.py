@@ -31,13 +31,13 @@ def add_arrays(run_dir: RunPath, name: str, arrays: Mapping[str, ArrayLike]) -> 
     RunLocked
         If somebody is writing the run.
     CorruptArtifact, SchemaError
-        If a file of the run is damaged, or an array cannot be stored. Nothing is written then.
+        If another file of the run is damaged, or an array cannot be stored. Nothing is written then.
     """
     if name not in OPTIONAL_ARRAYS:
         raise ValueError(f"Expected one of {', '.join(OPTIONAL_ARRAYS)}, got {name!r}.")
     path = Path(run_dir).absolute()
     added = encode_npz(plain_arrays(arrays, name), name)
     with RunLock(path):
-        files = {file: read(path, file) for file in read_manifest(path).files}
+        files = {file: read(path, file) for file in read_manifest(path).files if file != f"{name}.npz"}
         files["summary.json"] = encode_json(load_summary(path) | {f"has_{name}": True}, "summary")
         commit_run(path, files | {f"{name}.npz": added}, overwrite=True)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import time
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,8 @@ from .fit import default_engine, fit
 from .fit_record import checkpoints, fit_meta, index_map_of, outcome_summary, rules_from, states_from
 from .loss_objective import as_objective
 from .progress import FitProgress
+from .run_fall_back import DamagedRunWarning as DamagedRunWarning
+from .run_fall_back import newest_with_warning as newest_with_warning
 from .run_lock import RunLock
 from .run_writer import COMMIT_SECONDS, RunWriter
 from .run_writer import CommitWarning as CommitWarning
@@ -27,10 +28,6 @@ from .stopping import StoppingRules
 from .trace import Trace
 
 RECORD_EVERY = 10
-
-
-class DamagedRunWarning(UserWarning):
-    """A run goes on from an earlier generation, because the newest one is damaged."""
 
 
 class Rebuilt(NamedTuple):
@@ -140,12 +137,12 @@ def resumed_fit(
     RunLocked
         If somebody is writing it.
     CorruptArtifact
-        If no generation is sound.
+        If every generation lacks a file that one cannot do without.
 
     Warns
     -----
     DamagedRunWarning
-        If it goes on from an earlier generation.
+        If it goes on from an earlier generation, or without a damaged record of single steps.
     """
     with RunLock(run_dir):
         folder = newest_with_warning(Path(run_dir))
@@ -247,15 +244,6 @@ class _Recording:
     def _arrays(trace: Trace) -> dict[str, np.ndarray]:
         fields = {f.name: getattr(trace, f.name) for f in dataclasses.fields(trace)}
         return {name: np.asarray(array) for name, array in fields.items() if array is not None}
-
-
-def newest_with_warning(run_dir: Path) -> Path:
-    """Folder of the newest valid generation, with a `DamagedRunWarning` where that is an earlier one."""
-    folder = artifacts.newest_valid(run_dir)
-    if folder != run_dir:
-        damage = artifacts.verify(run_dir)[0]
-        warnings.warn(f"{damage} Going on from generation {folder.name}.", DamagedRunWarning, stacklevel=4)
-    return folder
 
 
 def _refuse_ended(run_dir: Path, summary: Mapping[str, Any]) -> None:

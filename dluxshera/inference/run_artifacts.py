@@ -15,7 +15,9 @@ from dluxshera.inference import _artifact_storage as storage
 from dluxshera.inference._artifact_encoding import encode_run
 from dluxshera.inference._artifact_errors import CorruptArtifact, RunExists, RunLocked, SchemaError
 from dluxshera.inference._artifact_loading import (
+    OPTIONAL_FILES,
     RunPath,
+    damage_of,
     extra_names,
     load_arrays,
     load_checkpoint,
@@ -26,19 +28,22 @@ from dluxshera.inference._artifact_loading import (
     load_signals,
     load_summary,
     load_trace,
+    newest_usable,
     newest_valid,
     verify,
 )
-from dluxshera.inference._artifact_schema import SCHEMA, check_run_id
+from dluxshera.inference._artifact_schema import SCHEMA, check_folder_name, check_run_id
 from dluxshera.inference.run_lock import RunLock
 
 __all__ = [
+    "OPTIONAL_FILES",
     "SCHEMA",
     "CorruptArtifact",
     "RunExists",
     "RunLocked",
     "SchemaError",
     "check_run_id",
+    "damage_of",
     "extra_names",
     "load_arrays",
     "load_checkpoint",
@@ -49,6 +54,7 @@ __all__ = [
     "load_signals",
     "load_summary",
     "load_trace",
+    "newest_usable",
     "newest_valid",
     "save_run",
     "verify",
@@ -106,7 +112,8 @@ def save_run(
     SchemaError
         If trace, meta, summary or an array does not fit the schema. Nothing is written then.
     ValueError
-        If the parent folder is missing, or `run_dir` is a file or leads out of its parent.
+        If the parent folder is missing, `run_dir` is a file or leads out of its parent, or its name begins with a dot
+        or dash, has control characters, or more than 100 characters.
     """
     target = check_target(Path(run_dir).absolute(), overwrite)
     parts = {"signals": signals, "precond": precond, "curvature": curvature, "grads": grads,
@@ -136,9 +143,10 @@ def check_target(target: Path, overwrite: bool) -> Path:
 
     Raises
     ------
-    RunExists, ValueError
+    RunExists, SchemaError, ValueError
         As `save_run`.
     """
+    check_folder_name(target.name)
     if not target.parent.is_dir():
         raise ValueError(f"Expected the parent folder {target.parent} to exist. Create it first.")
     if target.resolve().parent != target.parent.resolve():

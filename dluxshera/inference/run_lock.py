@@ -35,7 +35,7 @@ class RunLock:
     RunLocked
         On entering, if another writer, of this process or another, has it; names who.
     OSError
-        If the parent folder cannot be written to, or has no locks.
+        If the parent folder cannot be written to, has no locks, or is full.
     """
 
     def __init__(self, run_dir: str | os.PathLike):
@@ -48,8 +48,11 @@ class RunLock:
             if self._is_current():
                 break
             os.close(self._descriptor)  # the writer before us took the file away when it ended
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, json.dumps(_myself()).encode())
+        try:
+            self._sign()
+        except BaseException:
+            self.__exit__()  # or nobody could write the run while this process lives
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -58,6 +61,14 @@ class RunLock:
                 self.path.unlink()  # while it is still ours: nobody else can hold what we remove
         finally:
             os.close(self._descriptor)
+
+    def _sign(self) -> None:
+        """Say in the file who has the lock."""
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, json.dumps(_myself()).encode())
+        except OSError as error:
+            raise OSError(error.errno, f"Could not write the lock file {self.path}: {error.strerror}") from error
 
     def _locked(self) -> int:
         try:

@@ -1,12 +1,12 @@
 """Signals as named plain arrays, for a file, and back."""
 
 import hashlib
-import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import ArrayLike
 
+from .function_state import UntoldState
 from .signals import Signal, SignalDefinition
 
 _KEY = "trace:sha256"
@@ -66,18 +66,17 @@ def signal_key(trace: Mapping[str, ArrayLike], definitions: Iterable[SignalDefin
     trace : mapping of arrays
         With `theta` (T, D).
     definitions : iterable of SignalDefinition
-        Counted by name and by the code of their functions, not by what that code calls.
+        Counted by their `state`: all fields, and what the functions compute.
+
+    Returns
+    -------
+    str
+        Empty where a function sees something whose state cannot be told: what it made is never known to be its own.
     """
     digest = hashlib.sha256(np.ascontiguousarray(trace["theta"]).tobytes())
-    for definition in definitions:
-        digest.update(f"{definition.name}\n{_code(definition.function)}\n".encode())
+    try:
+        for definition in definitions:
+            digest.update(f"{definition.state}\n".encode())
+    except UntoldState:
+        return ""
     return digest.hexdigest()
-
-
-def _code(function: Callable) -> str:
-    """What a function does, as text; a callable object without code of its own is known by its description."""
-    if not inspect.isfunction(function):
-        return repr(function)
-    code = function.__code__
-    constants = [constant for constant in code.co_consts if isinstance(constant, int | float | str | tuple)]
-    return repr((code.co_code, constants, code.co_names))

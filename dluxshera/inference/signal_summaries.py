@@ -60,8 +60,11 @@ def hybrid(signal: Signal, top: int = 3, how: str = "rms") -> Signal:
     Raises
     ------
     ValueError
-        As `summarise`.
+        As `summarise`; if there is no step, or `top` is negative.
     """
+    if top < 0 or not len(signal.values):
+        got = f"top={top}" if top < 0 else "no step"
+        raise ValueError(f"Expected one step or more of {signal.name} and none or more components, got {got}.")
     total, deviation = summarise(signal, how), _deviation(signal)
     last = np.nan_to_num(np.abs(deviation[-1]), nan=np.inf)  # what is not a number is worth seeing
     order = np.argsort(-last, kind="stable")[:top]

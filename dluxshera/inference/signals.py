@@ -1,9 +1,10 @@
 """Signals: named series with units over the steps of a fit, decoded from its trace for figures and reports."""
 
+import contextlib
 import dataclasses
 import inspect
-import re
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -15,95 +16,26 @@ from jaxtyping import Array, ArrayLike, Float
 from ..params import AbstractSpace, ParameterError
 from ..params.elements import element_labels
 from ..params.paths import UnknownPathError, find
+from .function_state import UntoldState, function_state
+from .signal_record import UNITS as UNITS
+from .signal_record import Signal, check_name, with_word
+from .signal_record import unit_of as unit_of
 
-# What the last word of a name says of its unit.
-UNITS = {
-    **{"as": "arcsec", "mas": "mas", "uas": "µas", "deg": "deg", "rad": "rad"},
-    **{"m": "m", "mm": "mm", "um": "µm", "nm": "nm", "pm": "pm", "pixel": "pixel"},
-    **{"ppm": "ppm", "ppb": "ppb", "percent": "%", "sigma": "σ", "s": "s", "e": "electron", "ph": "photon"},
-}
-_NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
 _MODE_ERROR = "eigen.coefficient_error"
+AUTOMATIC = "rms"  # the summary that each vector signal of a run gets
+# What a function may raise that somebody else wrote; one that does costs its own signal.
+_FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError,
+           TypeError, ValueError)  # fmt: skip
 
 
-def unit_of(name: str) -> str:
-    """Return the unit that the last word of a signal's name says (`_uas`, `_ppm`, `_nm`, ...); "" for none."""
-    _, underscore, last = name.rpartition("_")
-    return UNITS.get(last, "") if underscore else ""
+class SignalWarning(UserWarning):
+    """A signal could not be made; the others are there."""
 
 
-def with_word(name: str, word: str) -> str:
-    """Return a signal's name with a word added before its unit: `a.error_nm` and `rms` make `a.error_rms_nm`."""
-    stem, underscore, last = name.rpartition("_")
-    return f"{stem}_{word}_{last}" if underscore and last in UNITS else f"{name}_{word}"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Signal:
-    """One named series over the steps of a fit.
-
-    Attributes
-    ----------
-    name : str
-        Fully qualified, with its unit as the last word: `binary.separation_error_uas`.
-    values : array (T,) or (T, k)
-        In `unit`; row 0 is the start of the fit.
-    labels : tuple of str (k,)
-        Of the components; empty for a series of numbers.
-    truth : array () or (k,), optional
-        Where the truth lies, in `unit`: zero for a residual.
-
-    Raises
-    ------
-    ValueError
-        If the name is not qualified, or labels or truth do not fit the values.
-    """
-
-    name: str
-    values: np.ndarray
-    labels: tuple[str, ...] = ()
-    truth: np.ndarray | None = None
-
-    def __post_init__(self):
-        check_name(self.name)
-        if self.values.ndim not in (1, 2):
-            raise ValueError(f"Expected {self.name} of shape (T,) or (T, k), got {self.values.shape}.")
-        if self.values.shape[1:] != ((len(self.labels),) if self.labels else ()):
-            raise ValueError(
-                f"Expected one label for each component of {self.name}, got {len(self.labels)} for an array of shape "
-                f"{self.values.shape}."
-            )
-        if self.truth is not None and np.shape(self.truth) not in ((), self.values.shape[1:]):
-            raise ValueError(f"Expected one truth for {self.name}, or one a component, got {np.shape(self.truth)}.")
-
-    @property
-    def unit(self) -> str:
-        """What the name says; "" for a pure number."""
-        return unit_of(self.name)
-
-    @property
-    def components(self) -> np.ndarray:
-        """The values as (T, k), k = 1 for a series of numbers."""
-        return self.values.reshape(len(self.values), -1)
-
-    @property
-    def line(self) -> float | None:
-        """The truth where it is known and one number for all components."""
-        return None if self.truth is None or np.ndim(self.truth) else float(self.truth)
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether it is at its truth in every row: nothing moved, and nothing was wrong."""
-        return self.truth is not None and bool(np.all(self.values == self.truth))
-
-
-def check_name(name: str) -> None:
-    """Raise ValueError unless a name is fully qualified: words of letters, digits and `_`, joined by dots."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"Expected a fully qualified name such as 'binary.separation_error_uas', got {name!r}. "
-            "Use letters, digits and _, and a dot between the group and the quantity."
-        )
+class _SignalFault(ValueError):
+    def __init__(self, name: str, reason: str):
+        ValueError.__init__(self, f"The signal {name} cannot be made: {reason.rstrip('.')}.")
+        self.name = name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,13 +65,18 @@ class SignalDefinition:
 
     def __post_init__(self):
         check_name(self.name)
-        if len(inspect.signature(self.function).parameters) not in (1, 2):
-            raise ValueError(f"Expected a function of (model) or (model, truth) for {self.name}, got another.")
+        _check_texts(self.name, self.needs, self.labels, self.labels_of)
+        _argument_count(self)
 
     @property
     def is_residual(self) -> bool:
         """Whether the function compares a model with the truth."""
-        return len(inspect.signature(self.function).parameters) == 2
+        return _argument_count(self) == 2
+
+    @property
+    def state(self) -> str:
+        """All that it is, and that its function computes; raises `UntoldState` where that cannot be told."""
+        return repr((self.name, self.needs, self.labels, self.labels_of, function_state(self.function)))
 
     def applies_to(self, model: Any) -> bool:
         """Whether the model has what the signal needs."""
@@ -147,7 +84,55 @@ class SignalDefinition:
         return all(_has(model, path) for path in wanted)
 
 
+def _check_texts(name: str, needs: Any, labels: Any, labels_of: Any) -> None:
+    """Raise TypeError for a text where several are expected, which would be taken apart, and for what is no text."""
+    for field, texts in {"needs": needs, "labels": labels}.items():
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"Expected {field} of {name} to be a list of texts, got {texts!r:.80}.")
+    if not isinstance(labels_of, str | None):
+        raise TypeError(f"Expected labels_of of {name} to be a path, got {labels_of!r:.80}.")
+
+
+def _argument_count(definition: SignalDefinition) -> int:
+    """How many arguments the function must be given: the model, or the model and the truth; the others have defaults.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or its truth has a default, so that one cannot tell.
+    """
+    wanted = f"Expected a function of (model) or (model, truth) for {definition.name}"
+    try:
+        given = inspect.signature(definition.function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{wanted}, got {definition.function!r:.80}.") from error
+    free = [p for p in given if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    unsure = [p for p in given if p.name == "truth" and p not in free]
+    if unsure or len(free) not in (1, 2) or any(p.kind is p.KEYWORD_ONLY for p in free):
+        got = ", ".join(map(str, given))
+        raise ValueError(f"{wanted}, got one of ({got}). What else it takes must have a default; the truth, none.")
+    return len(free)
+
+
 _REGISTERED: dict[str, SignalDefinition] = {}
+_SUMMED_UP = {f"{_MODE_ERROR}_{AUTOMATIC}_sigma", f"{_MODE_ERROR}_{AUTOMATIC}"}  # names of automatic summaries
+
+
+def keep_names_of_summaries(definitions: Iterable[SignalDefinition]) -> None:
+    """Keep users from registering what the automatic summaries of these signals are called."""
+    _SUMMED_UP.update(with_word(definition.name, AUTOMATIC) for definition in definitions)
+
+
+def _check_collisions(name: str) -> None:
+    """Raise ValueError if a name is that of an automatic summary, or its own summary would take a registered name."""
+    summary = with_word(name, AUTOMATIC)
+    theirs = {with_word(other, AUTOMATIC) for other in _REGISTERED} | _SUMMED_UP
+    if name in theirs or summary in _REGISTERED:
+        taken = name if name in theirs else summary
+        raise ValueError(
+            f"Expected a name other than {taken}, which is what the automatic summary of a vector signal is called, "
+            f"got {name} registered beside it. Rename one of them."
+        )
 
 
 def register_signal(
@@ -176,11 +161,18 @@ def register_signal(
     Raises
     ------
     ValueError
-        If the name is not qualified, or the function takes neither one nor two arguments.
+        If the name is not qualified or that of an automatic summary (`..._rms_nm` of a vector), or the function takes
+        neither one nor two arguments without defaults.
+    TypeError
+        If `needs` or `labels` is one text.
     """
+    check_name(name)
+    needs, labels = (texts if isinstance(texts, str) else tuple(texts) for texts in (needs, labels))
+    _check_texts(name, needs, labels, labels_of)
+    _check_collisions(name)
 
     def register(function: Callable) -> Callable:
-        _REGISTERED[name] = SignalDefinition(name, function, tuple(needs), tuple(labels), labels_of)
+        _REGISTERED[name] = SignalDefinition(name, function, needs, labels, labels_of)
         return function
 
     return register
@@ -213,22 +205,46 @@ def decode_signals(
     dict of str to Signal
         By name; for a space of eigenmodes also the residuals of its coefficients, where the truth is known.
 
-    Raises
-    ------
-    ValueError
-        Naming a signal whose function is not of shape () or (k,), or not in `jax.numpy`.
+    Warns
+    -----
+    SignalWarning
+        Naming a signal that is left out because its function fails, is not in `jax.numpy`, or is not real and of shape
+        () or (k,), or because its labels do not fit.
     """
     wanted = [d for d in definitions if (truth is not None or not d.is_residual) and d.applies_to(model)]
     rows = jnp.asarray(theta, float)
-    arrays = _along(tuple(wanted), rows, space, model, truth)
-    pairs = [(d, np.asarray(array)) for d, array in zip(wanted, arrays, strict=True) if array.size]
-    found = {d.name: _signal(d, values, model, truth) for d, values in pairs}
-    return found | _mode_errors(rows, space, truth)
+    return _made(wanted, rows, space, model, truth) | _mode_errors(rows, space, truth)
+
+
+def _made(
+    definitions: Sequence[SignalDefinition], rows: Float[Array, "T D"], space: AbstractSpace, model: Any, truth: Any
+) -> dict[str, Signal]:
+    """All at once, and again without one at fault."""
+    try:
+        arrays = _along(tuple(definitions), _state(definitions), rows, space, model, truth)
+        pairs = [(d, np.asarray(array)) for d, array in zip(definitions, arrays, strict=True) if array.size]
+        return {d.name: _signal(d, values, model, truth) for d, values in pairs}
+    except _SignalFault as fault:
+        warnings.warn(f"{fault} It is left out.", SignalWarning, stacklevel=3)
+        return _made([d for d in definitions if d.name != fault.name], rows, space, model, truth)
+
+
+def _state(definitions: Sequence[SignalDefinition]) -> Any:
+    """What a compiled function counts as the same; without an equal where that cannot be told."""
+    try:
+        return tuple(definition.state for definition in definitions)
+    except UntoldState:
+        return object()
 
 
 @eqx.filter_jit
 def _along(
-    definitions: tuple[SignalDefinition, ...], theta: Float[Array, "T D"], space: AbstractSpace, model: Any, truth: Any
+    definitions: tuple[SignalDefinition, ...],
+    state: Any,  # so that what was compiled is not taken for a function that has changed since
+    theta: Float[Array, "T D"],
+    space: AbstractSpace,
+    model: Any,
+    truth: Any,
 ) -> tuple[Array, ...]:
     def at(row: Float[Array, " D"]) -> tuple[Array, ...]:
         state = space.unpack(row, model)
@@ -238,25 +254,37 @@ def _along(
 
 
 def _value(definition: SignalDefinition, model: Any, truth: Any) -> Array:
-    try:
+    with _named(definition):
         found = jnp.asarray(definition.function(model, truth) if definition.is_residual else definition.function(model))
+        if jnp.iscomplexobj(found):
+            raise ValueError(f"expected real numbers, got {found.dtype}")
+        if found.ndim > 1:
+            raise ValueError(f"expected the shape () or (k,) at one state, got {found.shape}; ravel it")
+        return found
+
+
+@contextlib.contextmanager
+def _named(definition: SignalDefinition) -> Iterator[None]:
+    """Say whose fault an error is."""
+    try:
+        yield
     except jax.errors.JAXTypeError as error:
-        raise ValueError(f"Expected {definition.name} to be written in jax.numpy: {error}") from error
-    if found.ndim > 1:
-        raise ValueError(f"Expected {definition.name} of shape () or (k,) at one state, got {found.shape}. Ravel it.")
-    return found
+        raise _SignalFault(definition.name, f"not written in jax.numpy, {error}") from error
+    except _FAULTS as error:
+        raise _SignalFault(definition.name, f"{type(error).__name__}, {error}") from error
 
 
 def _signal(definition: SignalDefinition, values: np.ndarray, model: Any, truth: Any) -> Signal:
-    labels = definition.labels
-    if definition.labels_of is not None:
-        labels = element_labels(find(model, definition.labels_of)[0])
-    if values.ndim == 2 and not labels:
-        labels = tuple(map(str, range(values.shape[1])))
-    expected = np.zeros(()) if definition.is_residual else None
-    if expected is None and truth is not None:
-        expected = np.asarray(_value(definition, truth, None))
-    return Signal(definition.name, values, tuple(labels), expected)
+    with _named(definition):
+        labels = definition.labels
+        if definition.labels_of is not None:
+            labels = element_labels(find(model, definition.labels_of)[0])
+        if values.ndim == 2 and not labels:
+            labels = tuple(map(str, range(values.shape[1])))
+        signal = Signal(definition.name, values, tuple(labels), np.zeros(()) if definition.is_residual else None)
+    if signal.truth is None and truth is not None:
+        return dataclasses.replace(signal, truth=np.asarray(_value(definition, truth, None)))
+    return signal
 
 
 def _mode_errors(theta: Float[Array, "T D"], space: AbstractSpace, truth: Any) -> dict[str, Signal]:

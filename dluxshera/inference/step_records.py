@@ -1,5 +1,6 @@
 """Records of single steps that are kept on request: diagnostics, the engine's memory, gradients."""
 
+import contextlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 
 from .engines import EngineState
-from .run_artifacts import load_arrays, load_diag_steps
+from .run_artifacts import CorruptArtifact, load_arrays, load_diag_steps
 from .state_arrays import state_arrays
 
 RECORDS = ("diag", "precond", "grads")
@@ -70,11 +71,13 @@ class StepRecords:
         return stacked | ({"diag_steps": self._diag} if "diag" in self.names else {})
 
     def load(self, folder: Path) -> None:
-        """Take up what a run recorded before."""
+        """Take up what a run recorded before; a record that is damaged begins anew."""
         if "diag" in self.names:
-            self._diag = load_diag_steps(folder)
+            with contextlib.suppress(CorruptArtifact):
+                self._diag = load_diag_steps(folder)
         for name in self._rows:
-            self._rows[name] = _unstacked(load_arrays(folder, name))
+            with contextlib.suppress(CorruptArtifact):
+                self._rows[name] = _unstacked(load_arrays(folder, name))
 
 
 def _stacked(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -82,4 +85,4 @@ def _stacked(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _unstacked(arrays: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
-    return [{name: array[i] for name, array in arrays.items()} for i in range(len(arrays["step"]))]
+    return [{name: np.asarray(array[i]) for name, array in arrays.items()} for i in range(len(arrays["step"]))]

@@ -50,7 +50,8 @@ def plot_corner(
     Raises
     ------
     ValueError
-        If the shapes do not fit together, or a variance is not finite or not above zero.
+        If the shapes do not fit together, there is no parameter or no draw, or a variance is not finite or not above
+        zero.
     """
     estimate, covariance = np.asarray(estimate, float), np.asarray(covariance, float)
     _check(estimate, covariance, labels, samples, truth)
@@ -79,6 +80,10 @@ def plot_corner(
 
 def _check(estimate, covariance, labels, samples, truth) -> None:
     dim = len(labels)
+    if dim == 0:
+        raise ValueError("Expected at least one parameter, got none.")
+    if samples is not None and len(samples) == 0:
+        raise ValueError("Expected at least one draw in samples, got none. Leave samples out.")
     wanted = {"estimate": (estimate, (dim,)), "covariance": (covariance, (dim, dim))}
     wanted |= {} if truth is None else {"truth": (truth, (dim,))}
     wanted |= {} if samples is None else {"samples": (samples, (len(samples), dim))}

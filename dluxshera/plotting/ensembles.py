@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from .style import COLORS, COLUMN_WIDTH, FAINT, INK, axes_or_new, styled
+from .style import COLORS, COLUMN_WIDTH, FAINT, INK, axes_or_new, legend_name, styled
 from .units import display_scale
 
 _LIMIT, _BIN = 5.0, 0.5  # sigmas
@@ -30,7 +30,7 @@ def plot_pulls(pulls: Mapping[str, ArrayLike], ax: Axes | None = None) -> Figure
     alone = {"fill": True, "alpha": 0.35} if len(known) == 1 else {"linewidth": 1.3}
     for i, (name, values) in enumerate(known.items()):
         density = np.histogram(np.clip(values, -_LIMIT, _LIMIT), edges)[0] / (max(values.size, 1) * _BIN)
-        ax.stairs(density, edges, color=COLORS[i % len(COLORS)], label=name, **alone)
+        ax.stairs(density, edges, color=COLORS[i % len(COLORS)], label=legend_name(name), **alone)
         highest = max(highest, density.max())
     x = np.linspace(-_LIMIT, _LIMIT, 201)
     ax.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color=INK, label="unit Gaussian")

@@ -10,8 +10,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from ..inference.signals import Signal
-from .panel import Panel, first_and_last, in_shown_unit, linear_part
-from .style import COLUMN_WIDTH, FAINT, PAGE_WIDTH, REPORT_WIDTH, axes_or_new, new_figure, styled
+from .panel import Panel, first_and_last, in_shown_unit, linear_part, real_array
+from .style import COLUMN_WIDTH, FAINT, PAGE_WIDTH, REPORT_WIDTH, axes_or_new, legend_name, new_figure, styled
 from .ticks import SymlogTicks
 
 MOST_MARKS = 60  # a longer series is drawn without a mark at each step
@@ -61,7 +61,9 @@ def plot_signal(
     ------
     ValueError
         If `x` has another length than `values`, both `log` and `symlog` are asked for, there is not one label for each
-        component, or `unit` does not convert to `display_unit`.
+        component, the shape is another, or `unit` does not convert to `display_unit`.
+    TypeError
+        If the values are not real numbers.
     """
     if log and symlog:
         raise ValueError("Expected log or symlog, got both. Ask for one.")
@@ -69,7 +71,7 @@ def plot_signal(
         labels, unit = labels or values.labels, values.unit
         truth = values.line if truth is None else truth
         values = values.values
-    series = _components(np.asarray(values, float), label, labels)
+    series = _components(real_array(values, "a signal", (1, 2)), label, labels)
     ax = axes_or_new(ax, COLUMN_WIDTH, 0.7 * COLUMN_WIDTH)
     scale = "log" if log else "symlog" if symlog else "linear"
     panel = in_shown_unit(Panel("", unit or "", series, truth, scale, display_unit=display_unit))
@@ -108,11 +110,13 @@ def plot_panels(
     Raises
     ------
     ValueError
-        If there is no panel, a scale is unknown, a series has another length than `x`, or there is not one of `axes`
-        for each panel.
+        If there is no panel, one has no series, a scale is unknown, a series has another length than `x`, `columns` is
+        below one, or there is not one of `axes` for each panel.
     """
     if not panels:
         raise ValueError("Expected at least one panel, got none.")
+    if columns < 1:
+        raise ValueError(f"Expected one column or more, got {columns}.")
     own = axes is None
     axes = _grid(panels, columns) if own else list(axes)
     if len(axes) != len(panels):
@@ -183,7 +187,7 @@ def _draw_series(ax: Axes, name: str, values: np.ndarray, x: ArrayLike | None) -
     x = np.arange(values.shape[0]) if x is None else np.asarray(x)
     if x.shape != values.shape[:1]:
         raise ValueError(f"Expected x of shape {values.shape[:1]}, one for each value, got {x.shape}.")
-    ax.plot(x, values, marker="o" if x.size <= MOST_MARKS else None, label=name)
+    ax.plot(x, values, marker="o" if x.size <= MOST_MARKS else None, label=legend_name(name))
 
 
 def _set_scale(ax: Axes, panel: Panel) -> None:

@@ -12,7 +12,12 @@ from .report import page
 
 
 def training_report(
-    title: str, run_id: str, summary: Mapping[str, Any], history: Mapping[str, Any], settings: Mapping[str, Any]
+    title: str,
+    run_id: str,
+    summary: Mapping[str, Any],
+    history: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    notice: str = "",
 ) -> str:
     """Write the page of one training.
 
@@ -23,6 +28,8 @@ def training_report(
         Of the run: `status`, `message`, `epochs`, `best_epoch`, `val_loss`, `num_parameters`, `runtime_total_s`.
     history : mapping of lists
     settings : mapping
+    notice : str
+        What a reader must know first, such as which file of the run is damaged.
 
     Returns
     -------
@@ -44,7 +51,7 @@ def training_report(
             "Losses are means over pixels; the scale is the best fit of the counted to the model's amplitudes.",
         )
     parts["Settings"] = sections.settings(settings)
-    return page(title, run_id, summary.get("created_at"), parts)
+    return page(title, run_id, summary.get("created_at"), parts, notice=notice)
 
 
 def study_report(

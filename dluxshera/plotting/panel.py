@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from .units import display_scale
 
 MOST_IN_TITLE = 3  # series whose last value a title says one by one
+_MOST_SYMLOG = 1e250  # a margin beyond that is no number any more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +45,38 @@ class Panel:
     display_unit: str | None = None
 
 
+def real_array(values: ArrayLike, what: str, ndims: Sequence[int]) -> np.ndarray:
+    """Return numbers to draw.
+
+    Raises
+    ------
+    TypeError
+        Unless they are real numbers; `what` names them.
+    ValueError
+        Unless the array has so many axes, and a component at least.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"Expected real numbers for {what}, got {array.dtype}. Convert them.")
+    if array.ndim not in ndims or 0 in array.shape[1:]:
+        shapes = " or ".join({1: "(T,)", 2: "(T, k) with k > 0"}[n] for n in ndims)
+        raise ValueError(f"Expected {what} of shape {shapes}, got {array.shape}.")
+    return array.astype(float)
+
+
 def in_shown_unit(panel: Panel) -> Panel:
-    """Return the panel in the unit of its axis."""
-    values = np.concatenate([np.ravel(np.asarray(v, float)) for v in panel.series.values()])
+    """Return the panel in the unit of its axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no series, or one that is not of real numbers and shape (T,).
+    """
+    if not panel.series:
+        raise ValueError(f"Expected at least one series in the panel {panel.title!r}, got none. Leave it out.")
+    series = {name: real_array(v, f"the series {name!r} of {panel.title!r}", (1,)) for name, v in panel.series.items()}
+    panel = dataclasses.replace(panel, series=series)
+    values = np.concatenate(list(series.values()))
     factor, unit = display_scale(values, panel.unit, panel.display_unit)
     if factor == 1:
         return dataclasses.replace(panel, unit=unit)
@@ -55,7 +85,7 @@ def in_shown_unit(panel: Panel) -> Panel:
         panel,
         unit=unit,
         display_unit=unit,
-        series={name: factor * np.asarray(v, float) for name, v in panel.series.items()},
+        series={name: factor * values for name, values in series.items()},
         **{name: value if value is None else factor * value for name, value in scaled.items()},
     )
 
@@ -65,12 +95,14 @@ def linear_part(panel: Panel) -> float | None:
 
     By itself it is the power of ten above where the series end, as long as they have been ten times further away.
     """
+    series = [np.abs(np.asarray(v, float)) for v in panel.series.values() if np.size(v)]
+    sizes = [np.where(np.isfinite(size), size, 0.0) for size in series]
+    largest = max((float(size.max()) for size in sizes), default=0.0)
+    if largest > _MOST_SYMLOG:
+        return None
     if panel.linear_within is not None:
         return panel.linear_within
-    sizes = np.abs(np.stack([np.asarray(v, float) for v in panel.series.values()]))
-    sizes = np.where(np.isfinite(sizes), sizes, 0.0)
-    largest = float(sizes.max())
-    wanted = max(float(sizes[:, -1].max()), 1e-4 * largest)
+    wanted = max([float(size[-1]) for size in sizes] + [1e-4 * largest])
     within = float(10 ** np.ceil(np.log10(wanted))) if wanted > 0 else math.inf
     return within if largest >= 10 * within else None
 

@@ -19,6 +19,7 @@ from .style import (
     PAGE_WIDTH,
     axes_or_new,
     grey_where_unknown,
+    legend_name,
     new_figure,
     styled,
 )
@@ -120,7 +121,7 @@ def plot_ring_correlation(
     """
     ax = axes_or_new(ax, COLUMN_WIDTH, 0.7 * COLUMN_WIDTH)
     for name, curve in curves.items():
-        ax.plot(frequency, curve, label=name)
+        ax.plot(frequency, curve, label=legend_name(name))
     ax.axhline(threshold, color=FAINT, linewidth=0.9, linestyle="--")
     ax.set(xlim=(0, 1), ylim=(min(0.0, *(float(np.nanmin(c)) for c in curves.values())), 1.03))
     ax.set(xlabel="frequency (fraction of Nyquist)", ylabel="ring correlation")

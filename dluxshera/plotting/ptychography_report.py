@@ -37,6 +37,8 @@ class ReconstructionReport:
     deviance_by_pattern : array (n,)
     history : mapping of arrays (T,)
     settings : mapping
+    notice : str
+        What a reader must know first, such as which file of the run is damaged.
     """
 
     title: str
@@ -52,6 +54,7 @@ class ReconstructionReport:
     deviance_by_pattern: np.ndarray
     history: Mapping[str, np.ndarray]
     settings: Mapping[str, Any]
+    notice: str = ""
 
 
 def reconstruction_report(context: ReconstructionReport) -> str:
@@ -74,7 +77,7 @@ def reconstruction_report(context: ReconstructionReport) -> str:
         "Scan": _scan(context),
         "Settings": sections.settings(context.settings),
     }
-    return page(context.title, context.run_id, context.summary.get("created_at"), parts)
+    return page(context.title, context.run_id, context.summary.get("created_at"), parts, notice=context.notice)
 
 
 def _facts(context: ReconstructionReport) -> str:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from .style import COLUMN_WIDTH, axes_or_new, styled
+from .style import COLUMN_WIDTH, axes_or_new, legend_name, styled
 
 
 def radial_profile(
@@ -81,7 +81,7 @@ def plot_radial_profile(
     ax = axes_or_new(ax, COLUMN_WIDTH, 0.7 * COLUMN_WIDTH)
     for (name, image), line in zip(images.items(), itertools.cycle(("-", "--", ":")), strict=False):
         radius, mean = radial_profile(image, (centre[0] / scale, centre[1] / scale), mask)
-        ax.plot(scale * radius, mean, linestyle=line, label=name)  # one may lie on another
+        ax.plot(scale * radius, mean, linestyle=line, label=legend_name(name))  # one may lie on another
     if log:
         ax.set_yscale("log", nonpositive="mask")
     ax.grid(axis="y")

@@ -10,7 +10,7 @@ from .history import plot_panels, plot_signal
 from .images import plot_comparison, plot_residual_histogram
 from .labels import element_label, group_indices
 from .matrices import plot_correlation, plot_spectrum
-from .panel import Panel
+from .panel import Panel, real_array
 from .style import REPORT_WIDTH, new_figure, styled
 
 
@@ -35,8 +35,10 @@ def lowest_loss(loss: ArrayLike) -> float:
 
 
 def loss_figure(loss: ArrayLike) -> Figure:
-    """Draw a loss (T,) minus its lowest value over the steps, on a logarithmic axis."""
-    loss = np.asarray(loss, float)
+    """Draw a loss (T,), T > 0, minus its lowest value over the steps, on a logarithmic axis."""
+    loss = real_array(loss, "a loss", (1,))
+    if not loss.size:
+        raise ValueError("Expected a loss of one step or more, got none.")
     lowest = lowest_loss(loss)
     best = int(np.argmax(loss == lowest))
     title = f"loss {loss[0]:.8g} to {lowest:.8g}, lowest at step {best}"

@@ -33,10 +33,13 @@ def fit_report(context: FitReport) -> str:
         "Settings": sections.settings(context.settings),
     }
     created = context.summary.get("created_at")
-    return page(context.title, context.run_id, created, {name: part for name, part in parts.items() if part})
+    shown = {name: part for name, part in parts.items() if part}
+    return page(context.title, context.run_id, created, shown, notice=context.notice)
 
 
-def page(title: str, run_id: str, created: str | None, parts: dict[str, str], script: str = "") -> str:
+def page(
+    title: str, run_id: str, created: str | None, parts: dict[str, str], script: str = "", notice: str = ""
+) -> str:
     """Write a self-contained page of named sections.
 
     Parameters
@@ -48,9 +51,12 @@ def page(title: str, run_id: str, created: str | None, parts: dict[str, str], sc
         HTML of each section by its heading.
     script : str
         What makes the page answer its reader; the only one that the page lets run.
+    notice : str
+        What a reader must know first; above all sections.
     """
     links = "".join(f'<li><a href="#{_anchor(name)}">{name}</a></li>' for name in parts)
-    body = "".join(
+    body = f'<p class="verdict warning">! {escape(notice)}</p>' if notice else ""
+    body += "".join(
         f'<section id="{_anchor(name)}" aria-labelledby="{_anchor(name)}-title">'
         f'<h2 id="{_anchor(name)}-title">{name}</h2>{content}</section>'
         for name, content in parts.items()

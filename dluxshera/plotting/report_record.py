@@ -41,6 +41,8 @@ class FitReport:
         Rows like `rows` for quantities that follow from the parameters.
     signals : mapping of str to Signal
         Errors over the steps, by name; empty where the truth is not known.
+    notice : str
+        What a reader must know first, such as which file of the run is damaged.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class FitReport:
     settings: Mapping[str, Any]
     derived: Sequence[Mapping[str, Any]] = ()
     signals: Mapping[str, Signal] = dataclasses.field(default_factory=dict)
+    notice: str = ""
 
     def __post_init__(self):
         count, image, steps = len(self.labels), np.shape(self.image), np.shape(self.loss)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from .style import COLORS, COLUMN_WIDTH, FAINT, INK, PAGE_WIDTH, new_figure, styled
+from .style import COLORS, COLUMN_WIDTH, FAINT, INK, PAGE_WIDTH, legend_name, new_figure, styled
 
 _ROW, _LEAST_HEIGHT = 0.16, 2.4  # inches
 
@@ -26,7 +26,8 @@ def plot_run_difference(
     losses : pair of array (T,)
         They may differ in length.
     parameters : sequence of mapping
-        Rows `label, sigmas` as `compare_runs` gives them; rows whose `sigmas` is None are left out, and counted.
+        Rows `label, sigmas` as `compare_runs` gives them; rows whose `sigmas` is None or not finite are left out, and
+        counted.
 
     Raises
     ------
@@ -35,7 +36,7 @@ def plot_run_difference(
     """
     if not len(names) == len(losses) == 2:
         raise ValueError(f"Expected two runs, got {len(names)} names and {len(losses)} losses.")
-    known = [row for row in parameters if row["sigmas"] is not None]
+    known = [row for row in parameters if row["sigmas"] is not None and np.isfinite(row["sigmas"])]
     if not known:
         figure = new_figure(COLUMN_WIDTH, _LEAST_HEIGHT)
         _draw_losses(figure.subplots(), names, losses)
@@ -54,7 +55,7 @@ def _draw_losses(ax: Axes, names: Sequence[str], losses: Sequence[ArrayLike]) ->
     lowest = finite.min() if finite.size else 0.0
     for loss, name, color, style in zip(series, names, COLORS, ("-", "--"), strict=False):
         above = np.where(loss > lowest, loss - lowest, np.nan)
-        ax.plot(above, style, marker="o" if loss.size <= 60 else None, color=color, label=name)
+        ax.plot(above, style, marker="o" if loss.size <= 60 else None, color=color, label=legend_name(name))
     if finite.size and (finite > lowest).any():
         ax.set_yscale("log")
     ax.set(xlabel="step", ylabel="loss above the lowest of both", title="Loss")

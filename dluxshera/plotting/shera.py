@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from ..inference.signals import Signal
 from .history import panel_axes, panels_height, plot_panels
 from .images import plot_comparison
-from .panel import Panel
+from .panel import Panel, real_array
 from .panel_recipes import PanelRecipe, panels_of
 from .style import REPORT_WIDTH, new_figure, styled
 
@@ -72,8 +72,15 @@ def plot_shera_page(
     mask : array of bool (n, n), optional
         True where a pixel is used.
     title : str, optional
+
+    Raises
+    ------
+    ValueError
+        If the loss has no step.
     """
-    loss = np.asarray(loss, float)
+    loss = real_array(loss, "a loss", (1,))
+    if not loss.size:
+        raise ValueError("Expected a loss of one step or more, got none.")
     above = loss - np.min(loss[np.isfinite(loss)], initial=np.inf)
     panels = [Panel(f"Loss: final {loss[-1]:.8g}", "above the lowest", {"loss": above}, scale="log")]
     panels += signal_panels(signals)

@@ -98,3 +98,8 @@ def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
 def grey_where_unknown(cmap: str) -> Colormap:
     """Return a named colour map that draws NaN in grey."""
     return matplotlib.colormaps[cmap].with_extremes(bad=MASKED)
+
+
+def legend_name(name: str) -> str:
+    """Return what a legend calls a series; matplotlib leaves out names that begin with an underscore."""
+    return f"\u200b{name}" if name.startswith("_") else name  # a blank without width

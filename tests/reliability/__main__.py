@@ -32,6 +32,9 @@ def trials(share, say):
         "every call refused: read-only folder": faults.read_only,
         "odd names": faults.odd_places,
         "truncation and bit flips": lambda at: damage.damage(at, count(200)),
+        "truncation and bit flips of an experiment's manifest": lambda at: damage.damage_of_an_experiment(
+            at, count(200)
+        ),
         "damage, then resumed from the generation before": damage.fall_back,
         "two writers racing": lambda at: races.races(count(50), at),
         "a reader beside a writer": lambda at: races.reader_beside_writer(60 * share, at),

@@ -8,10 +8,15 @@ from collections import Counter
 
 import numpy as np
 
+from dluxshera.campaigns import Experiment, resume_campaign
+from dluxshera.campaigns.manifest import MANIFEST
 from dluxshera.inference import run_artifacts as artifacts
 from dluxshera.inference.recorded_fit import DamagedRunWarning
+from dluxshera.inference.run_fall_back import readable_generation
 from dluxshera.inference.run_listing import run_row
 
+from .campaign_work import toy
+from .campaigns import started
 from .problem import fitted, record, resumed, written
 
 KINDS = ("trace.npz", "observation.npz", "checkpoint_best.npz", "checkpoint_final.npz", "curvature.npz", "signals.npz",
@@ -62,6 +67,39 @@ def fall_back(folder, kinds=("trace.npz", "observation.npz", "checkpoint_final.n
     return {"kinds": len(kinds), "resumed to the same end": len(kinds)}
 
 
+def damage_of_an_experiment(folder, flips, cuts=CUTS, seed=0):
+    """Damage an experiment's manifest: it is named, or means what it did; and it is made anew from the plan.
+
+    Returns
+    -------
+    dict
+        Damages tried, named ones, those made anew, and those that changed nothing.
+    """
+    experiment, draw, tally = started(folder / "experiment", rows=4), random.Random(seed), Counter()
+    resume_campaign(experiment, work=toy)
+    path, table, campaign = experiment.folder / MANIFEST, experiment.table(), experiment.campaign
+    data = path.read_bytes()
+    damaged = [data[: int(share * len(data))] for share in cuts]
+    damaged += [_flipped(data, draw.randrange(8 * len(data))) for _ in range(flips)]
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            found = Experiment.open(experiment.folder)
+        except artifacts.CorruptArtifact as error:
+            assert str(path) in str(error) and "--update" in str(error), error
+            found = Experiment.create(campaign, experiment.folder, update=True)
+            tally["named"] += 1
+            tally["made anew"] += found.table() == table and all(map(found.is_done, found.rows))
+        except artifacts.SchemaError as error:
+            assert str(path) in str(error) and "Upgrade" in str(error), error
+            tally["named as newer"] += 1
+        else:
+            assert found.table() == table and found.manifest == experiment.manifest
+            tally["harmless"] += 1
+    assert tally["made anew"] == tally["named"], tally
+    return {"damaged": len(damaged), **tally}
+
+
 def _flipped(data, bit):
     flipped = bytearray(data)
     flipped[bit // 8] ^= 1 << bit % 8
@@ -84,6 +122,16 @@ def _one(run, name):
     return _comparable(loaders.get(stem, lambda folder: artifacts.load_arrays(folder, stem))(run))
 
 
+def _look_at_the_rest(run, name):
+    """A file that one can do without is named and the rest taken; without another the run is refused, naming it."""
+    try:
+        folder, notice = readable_generation(run)
+    except artifacts.CorruptArtifact as error:
+        assert name not in artifacts.OPTIONAL_FILES and name in str(error)
+    else:
+        assert name in artifacts.OPTIONAL_FILES and folder == run and name in notice and len(notice.splitlines()) == 1
+
+
 def _examine(run, name, sound, content):
     problems, row = artifacts.verify(run), run_row(run)
     read = {}
@@ -101,5 +149,6 @@ def _examine(run, name, sound, content):
     assert any(name in problem for problem in problems) and row["state"] == "damaged" and name in row["problem"]
     if name != "MANIFEST.json":
         assert read[name] is None and all(value is not None for other, value in read.items() if other != name)
+    _look_at_the_rest(run, name)
     newer = re.search(rb'artifact_schema": "dluxshera-run-v[1-9]"', content)
     return "named as newer" if newer else "named"

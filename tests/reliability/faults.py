@@ -16,7 +16,8 @@ from .problem import fitted, generation_of, record, resumed, written
 
 CALLS = ("open", "fsync", "rename", "replace", "link", "mkdir", "unlink", "rmdir")
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)
-ODD_NAMES = ("with spaces", "Bärenstern α Cen ★", 'quote\'s "x" [1]', "x" * 200, "é" * 100)
+LOCK_CALLS = ("write", "ftruncate")  # of a lock file, on its descriptor
+ODD_NAMES = ("with spaces", "Bärenstern α Cen ★", 'quote\'s "x" [1]', "x" * 100, "é" * 100)
 
 
 class Killed(BaseException):
@@ -24,10 +25,13 @@ class Killed(BaseException):
 
 
 class System:
-    """Counts the calls that change the disk; the one after `last` fails with `code`, or the process dies there."""
+    """Counts the calls that change the disk; the one after `last` fails with `code`, or the process dies there.
 
-    def __init__(self, last, code=None):
-        self.count, self.last, self.code, self.kinds = 0, last, code, Counter()
+    With `only`, the calls of one kind are counted.
+    """
+
+    def __init__(self, last, code=None, only=None):
+        self.count, self.last, self.code, self.only, self.kinds = 0, last, code, only, Counter()
 
     @contextlib.contextmanager
     def in_place(self):
@@ -35,16 +39,19 @@ class System:
         with contextlib.ExitStack() as stack:
             for name in CALLS:
                 stack.enter_context(mock.patch.object(os, name, self._mortal(name, getattr(os, name))))
+            for name in LOCK_CALLS:
+                stack.enter_context(mock.patch.object(os, name, self._mortal(f"{name} of a lock", getattr(os, name))))
             stack.enter_context(mock.patch.object(builtins, "open", self._opening(builtins.open)))
             yield self
 
     def strike(self, kind):
         """Count a call; raise if its time has come."""
-        self.count += 1
+        counts = self.only in (None, kind)
+        self.count += counts
         self.kinds[kind] += 1
         if self.code is None and self.count > self.last:
             raise Killed
-        if self.code is not None and self.count == self.last + 1:
+        if self.code is not None and counts and self.count == self.last + 1:
             raise OSError(self.code, os.strerror(self.code))
 
     def _mortal(self, name, call):
@@ -92,12 +99,12 @@ class _Torn:
         return self.stream.fileno()
 
 
-def at_each_call(act, prepare, check, code, step=1):
+def at_each_call(act, prepare, check, code, step=1, only=None):
     """`act(n)` with its first, second, ... call struck, each after `prepare(n)`; `check(n)` after each."""
     kinds, struck = Counter(), 0
     for last in range(0, 100_000, step):
         prepare(last)
-        with System(last, code).in_place() as system, contextlib.suppress(Killed, OSError):
+        with System(last, code, only).in_place() as system, contextlib.suppress(Killed, OSError):
             act(last)
         check(last)
         if system.count <= last:
@@ -126,8 +133,8 @@ def faults(folder, codes=ERRORS, step=1):
     return {"injected": dict(tally), "calls of one pass": dict(kinds)}
 
 
-def strike_commits(place, later, code, step):
-    """Every call of commit 1 after 0, or of commits 0 and 1 to nothing."""
+def strike_commits(place, later, code, step, only=None):
+    """Every call, or those of one kind, of commit 1 after 0, or of commits 0 and 1 to nothing."""
     if later:
         written(place / "template", 3, 4)
 
@@ -151,7 +158,7 @@ def strike_commits(place, later, code, step):
         assert {p.name for p in place.iterdir() if p.name.startswith(f".run{n}.")} == set()
         shutil.rmtree(run)
 
-    return at_each_call(act, prepare, check, code, step)
+    return at_each_call(act, prepare, check, code, step, only)
 
 
 def faults_of_a_fit(folder, step=1, codes=(None, errno.ENOSPC)):

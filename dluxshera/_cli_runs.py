@@ -180,7 +180,7 @@ def _facts(run_dir: Path, state: str, meta: Mapping[str, Any], summary: Mapping[
         ("overrides", ", ".join(f"{path}={value}" for path, value in (profile.get("overrides") or {}).items())),
         ("engine", str(optimizer.get("name") or "")),
         ("likelihood", str(meta["objective"].get("likelihood") or "")),
-        ("free", f"{theta['dim']} numbers, {theta['theta_space']}"),
+        ("free", f"{theta['dim']} numbers, {theta['theta_space']}" if theta["dim"] else ""),
         ("steps", str(summary["num_steps_completed"])),
         ("loss", f"{_short(summary['loss_init'], 10)} -> {_short(summary['loss_best'], 10)}"),
         ("chi2/dof", _short(summary.get("reduced_chi_square"), 6)),

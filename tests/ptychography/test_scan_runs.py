@@ -228,6 +228,7 @@ def test_a_killed_process_is_listed_shown_and_resumed(data, whole, tmp_path, cap
     rows = run(capsys, "ls", tmp_path, "--json").json
     assert [(row["state"], row["num_steps_completed"]) for row in rows] == [("killed", 6)]
     shown = run(capsys, "show", path).out
+    assert "0 numbers" not in shown  # it is free in object, probe and positions, not in a theta
     assert "killed" in shown and "reconstruct" in shown and "poisson" in shown
     judged = run(capsys, "ptycho", "judge", path)
     assert judged.code == 2 and "dluxshera resume" in judged.err

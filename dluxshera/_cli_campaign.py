@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ._cli_options import DONE, FAILED, INTERRUPTED, Commands, natural, positive, stop_on_signal
+from ._cli_options import DONE, FAILED, INTERRUPTED, Commands, check_output, natural, positive, stop_on_signal
 
 EXECUTORS = ("local", "processes", "dask")
 
@@ -23,7 +23,7 @@ def add_commands(commands: Commands) -> None:
     run = campaign.add("run", _run, "run a campaign, or what is missing of it, and write its table")
     _add_description(run)
     run.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: experiments/NAME")
-    run.add_argument("--update", action="store_true", help="take over the folder of another campaign; keep what fits")
+    run.add_argument("--update", action="store_true", help="take over another campaign's folder, or a damaged one")
     _add_executor(run)
     resume = campaign.add("resume", _resume, "do what is missing of an experiment: what is absent, damaged or failed")
     resume.add_argument("experiment", type=Path, metavar="DIR")
@@ -46,7 +46,16 @@ def _add_executor(command: argparse.ArgumentParser) -> None:
     command.add_argument("--executor", choices=EXECUTORS, help="default: as the campaign says, else local")
     command.add_argument("--workers", type=positive, metavar="N", help="processes, or workers of a Dask cluster")
     command.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that is there: tcp://host:8786")
-    command.add_argument("--timeout", type=float, metavar="SECONDS", help="longest time of one batch in a process")
+    command.add_argument("--timeout", type=_seconds, metavar="SECONDS",
+                         help="longest time of one batch (default: an hour, and ten minutes a run)")  # fmt: skip
+
+
+def _seconds(text: str) -> float:
+    """A time above zero; `inf` for none."""
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"expected seconds above zero, or inf, got {text}")
+    return value
 
 
 def _list(arguments: argparse.Namespace, console: Any) -> int:
@@ -61,13 +70,16 @@ def _list(arguments: argparse.Namespace, console: Any) -> int:
 def _campaign(arguments: argparse.Namespace) -> Any:
     """What the file says, and over it the options."""
     from .campaigns import Campaign
+    from .campaigns.campaign import how_to_change
     from .config.settings import assignment
 
     campaign = Campaign.read(arguments.campaign, arguments.size)
     overrides = {path: value for text in arguments.set for path, value in assignment(text).items()}
-    unheard = [path for path in overrides if path in campaign.settings]
-    if unheard:
-        raise ValueError(f"--set {unheard[0]}: this campaign varies it. Change the campaign's file.")
+    options = {path: f"--set {path}" for path in overrides}
+    options |= {} if arguments.seed is None else {"seed": f"--seed {arguments.seed}"}
+    for name, option in options.items():
+        if name in campaign.settings:
+            raise ValueError(f"{option}: this campaign varies it. {how_to_change(name)}")
     return campaign.changed(overrides, arguments.seed) if overrides or arguments.seed is not None else campaign
 
 
@@ -182,9 +194,12 @@ def _meter(console: Any, experiment: Any) -> Iterator[Callable[[Any], None]]:
 
 def _table(arguments: argparse.Namespace, console: Any) -> int:
     from .campaigns import Experiment, write_table
-    from .campaigns.table import default_table
+    from .campaigns.table import check_table, default_table
 
     experiment = Experiment.open(arguments.experiment)
+    if arguments.output is not None:
+        check_table(arguments.output)
+        check_output(arguments.output, overwrite=True)
     columns = experiment.table()
     path = write_table(columns, arguments.output or default_table(experiment.folder))
     counts = {status: columns["status"].count(status) for status in dict.fromkeys(columns["status"])}

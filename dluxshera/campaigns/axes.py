@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..config import ConfigError
-from .drift import series
+from .counts import check_size, counted, is_number, whole
+from .drift import FRAME_SETTINGS, series
 
 Assignment = dict[str, Any]
-MOST_ROWS = 100_000  # of one experiment: its manifest names them all
 
 # Values at probabilities u in (0, 1), from the two numbers of the distribution.
 DISTRIBUTIONS: dict[str, Callable[[float, float, float], float]] = {
@@ -36,11 +36,13 @@ def assignments(vary: Sequence[Any], where: str) -> list[Assignment]:
     Raises
     ------
     ConfigError
-        Naming the axis and key at fault.
+        Naming the axis and key at fault, before anything too large is made.
     """
-    axes = [_axis(axis, f"{where}: vary[{i}]") for i, axis in enumerate(vary)]
-    if math.prod(len(axis) for axis in axes) > MOST_ROWS:
-        raise ConfigError(f"{where}: vary: expected at most {MOST_ROWS} runs. Divide the campaign.")
+    axes, rows, names = [], 1, 0
+    for i, axis in enumerate(vary):
+        axes.append(_axis(axis, f"{where}: vary[{i}]"))
+        rows, names = rows * len(axes[-1]), names + len(axes[-1][0])
+        check_size(rows, names, f"{where}: vary")
     return [_joined(parts, where) for parts in itertools.product(*axes)]
 
 
@@ -62,16 +64,29 @@ def _axis(axis: Any, where: str) -> list[Assignment]:
 
 
 def _grid(given: Any, where: str) -> list[Assignment]:
-    columns = {name: _values(v, f"{where}.{name}") for name, v in _mapping(given, where).items()}
+    columns = _columns(given, where, math.prod)
     return [dict(zip(columns, row, strict=True)) for row in itertools.product(*columns.values())]
 
 
 def _zip(given: Any, where: str) -> list[Assignment]:
-    columns = {name: _values(v, f"{where}.{name}") for name, v in _mapping(given, where).items()}
+    columns = _columns(given, where, max)
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) != 1:
         raise ConfigError(f"{where}: expected lists of one length, got {lengths}.")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _columns(given: Any, where: str, rows: Callable[[list[int]], int]) -> dict[str, list[Any]]:
+    """The values of each setting, made once it is known that their rows are not too many."""
+    given = _mapping(given, where)
+    check_size(rows([_count(values, f"{where}.{name}") for name, values in given.items()]), len(given), where)
+    return {_varied(name, where): _values(values, f"{where}.{name}") for name, values in given.items()}
+
+
+def _varied(name: str, where: str) -> str:
+    if name in FRAME_SETTINGS:
+        raise ConfigError(f"{where}.{name}: only a series gives it, frame by frame. Use the axis series.")
+    return name
 
 
 def _random(given: Any, where: str) -> list[Assignment]:
@@ -91,9 +106,12 @@ def _sobol(given: Any, where: str) -> list[Assignment]:
 
 
 def _at(points: np.ndarray, of: Mapping[str, Any], where: str) -> list[Assignment]:
-    maps = [_distribution(given, f"{where}.of.{name}") for name, given in of.items()]
+    maps = [_distribution(given, f"{where}.of.{_varied(name, where)}") for name, given in of.items()]
     inside = np.clip(points, 1e-12, 1 - 1e-12)
-    return [{name: f(float(u)) for name, f, u in zip(of, maps, point, strict=True)} for point in inside]
+    try:
+        return [{name: f(float(u)) for name, f, u in zip(of, maps, point, strict=True)} for point in inside]
+    except OverflowError as error:
+        raise ConfigError(f"{where}.of: expected distributions of numbers below 1e308: {error}.") from error
 
 
 def _sample_of(given: Any, where: str) -> tuple[int, int, Mapping[str, Any]]:
@@ -101,14 +119,16 @@ def _sample_of(given: Any, where: str) -> tuple[int, int, Mapping[str, Any]]:
     unknown = given.keys() - {"count", "seed", "of"}
     if unknown or not {"count", "of"} <= given.keys():
         raise ConfigError(f"{where}: expected count, of and, if wanted, seed, got {', '.join(given)}.")
-    return _whole(given["count"], f"{where}: count", 1), _whole(given.get("seed", 0), f"{where}: seed"), given["of"]
+    count, of = counted(given["count"], f"{where}: count"), _mapping(given["of"], f"{where}.of")
+    check_size(count, len(of), where)
+    return count, whole(given.get("seed", 0), f"{where}: seed"), of
 
 
 def _distribution(given: Any, where: str) -> Callable[[float], float]:
     match given:
         case dict() if len(given) == 1:
             name, numbers = next(iter(given.items()))
-            fine = isinstance(numbers, list | tuple) and len(numbers) == 2 and all(map(_is_number, numbers))
+            fine = isinstance(numbers, list | tuple) and len(numbers) == 2 and all(map(is_number, numbers))
             if name in DISTRIBUTIONS and fine and _makes_sense(name, *numbers):
                 return lambda u: float(DISTRIBUTIONS[name](u, *numbers))
     raise ConfigError(
@@ -134,8 +154,8 @@ def _starts(given: Any, where: str) -> list[Assignment]:
 def _counted(given: Any, where: str) -> list[int]:
     """The first so many seeds, or those of a list."""
     if isinstance(given, list) and given:
-        return [_whole(seed, where) for seed in given]
-    return list(range(_whole(given, where, 1)))
+        return [whole(seed, where) for seed in given]
+    return list(range(counted(given, where)))
 
 
 KINDS: dict[str, Callable[[Any, str], list[Assignment]]] = {
@@ -149,6 +169,14 @@ KINDS: dict[str, Callable[[Any, str], list[Assignment]]] = {
 }
 
 
+def _count(given: Any, where: str) -> int:
+    """How many values there are in what `_values` takes."""
+    match given:
+        case {"linear": [_, _, count]} | {"log": [_, _, count]}:
+            return counted(count, where)
+    return len(given) if isinstance(given, list) else 1
+
+
 def _values(given: Any, where: str) -> list[Any]:
     """A list as it is, or `{linear: [first, last, count]}`, or the same with `log`."""
     match given:
@@ -156,28 +184,22 @@ def _values(given: Any, where: str) -> list[Any]:
             return given
         case {"linear": [first, last, count]} if len(given) == 1:
             return list(_spaced(np.linspace, first, last, count, where))
-        case {"log": [first, last, count]} if len(given) == 1 and _is_number(first) and first > 0:
+        case {"log": [first, last, count]} if len(given) == 1 and _are_positive(first, last):
             return list(_spaced(np.geomspace, first, last, count, where))
     raise ConfigError(f"{where}: expected a list, or {{linear|log: [first, last, count]}}, got {given!r:.80}.")
 
 
 def _spaced(space: Callable, first: Any, last: Any, count: Any, where: str) -> Iterator[float]:
-    if not (_is_number(first) and _is_number(last)):
+    if not (is_number(first) and is_number(last)):
         raise ConfigError(f"{where}: expected numbers, got {first!r} and {last!r}.")
-    return (float(f"{x:.12g}") for x in space(first, last, _whole(count, where, 1)))
+    return (float(f"{x:.12g}") for x in space(first, last, counted(count, where)))
+
+
+def _are_positive(*values: Any) -> bool:
+    return all(is_number(value) and value > 0 for value in values)
 
 
 def _mapping(given: Any, where: str) -> Mapping[str, Any]:
     if not (isinstance(given, Mapping) and given):
         raise ConfigError(f"{where}: expected settings and their values, got {given!r:.80}.")
     return given
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(value: Any, where: str, least: int = 0) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{where}: expected a whole number of at least {least}, got {value!r}.")
-    return value

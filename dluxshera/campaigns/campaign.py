@@ -1,18 +1,22 @@
 """`Campaign`: one description, the rows that it plans, and how they fall into groups and batches."""
 
+import contextlib
 import dataclasses
 import functools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..config import ConfigError
+from ..config.settings import engine_of
+from ..config.strict_yaml import Document
 from ..inference.fit_many import BATCH_NUMBERS
 from .axes import assignments
-from .cases import case_of
+from .cases import Case, canonical, case_of
 from .description import described, read_description
-from .models import prepare
+from .folders import run_name
+from .models import Prepared, prepare
 
 MOST_IN_BATCH = 16  # so that several workers share a small campaign, progress is seen, and little is lost with one
 
@@ -36,6 +40,8 @@ class Campaign:
         The description, by the keys of a campaign's file.
     size : str
         `"small"` or `"full"`: which of the two sections, where there is one, is laid over the rest.
+    source : str
+        The file that it is from, for messages; the name where there is none.
 
     Raises
     ------
@@ -45,9 +51,12 @@ class Campaign:
 
     values: Mapping[str, Any]
     size: str = "full"
+    source: str = ""
 
     def __post_init__(self):
-        object.__setattr__(self, "values", described(self.values, self.size))
+        where = Document(self.source, {}) if self.source else None
+        object.__setattr__(self, "values", described(self.values, self.size, where))
+        object.__setattr__(self, "source", self.source or self.values["name"])
 
     @classmethod
     def read(cls, name_or_path: str | os.PathLike, size: str | None = None) -> "Campaign":
@@ -59,7 +68,7 @@ class Campaign:
         size : str, optional
             `"small"` or `"full"`; by default small where the file has a `small` section.
         """
-        return cls(*read_description(name_or_path, size))
+        return cls(*read_description(name_or_path, size), os.fspath(name_or_path))
 
     def changed(self, overrides: Mapping[str, Any], seed: int | None = None) -> "Campaign":
         """The same with other values by path, over those of the file, and another seed.
@@ -69,9 +78,18 @@ class Campaign:
         overrides : mapping of str to value
             What varies cannot be overridden: its axis decides.
         seed : int, optional
+            The same holds for it.
+
+        Raises
+        ------
+        ConfigError
+            For what varies, and for a path or value that makes no sense.
         """
+        for name in (*overrides, *(() if seed is None else ("seed",))):
+            if name in self.settings:
+                raise ConfigError(f"{name}: {self.source} varies it. {how_to_change(name)}")
         values = {"overrides": {**self.values["overrides"], **overrides}}
-        return Campaign({**self.values, **values} | ({} if seed is None else {"seed": seed}), self.size)
+        return Campaign({**self.values, **values} | ({} if seed is None else {"seed": seed}), self.size, self.source)
 
     @property
     def name(self) -> str:
@@ -95,16 +113,38 @@ class Campaign:
         """
         groups: dict[str, int] = {}
         rows: dict[str, Row] = {}
+        engines: set[str] = set()
         for settings in self._assignments:
-            case = case_of(self.values, settings)
+            with self._named():
+                case = case_of(self.values, settings)
+                _check_engine(case, engines)
             group = groups.setdefault(case.structure, len(groups))
             content = case.content
-            rows.setdefault(content, Row(f"run-{content[:16]}", content, group, settings))
+            rows.setdefault(content, Row(run_name(content), content, group, settings))
         return tuple(rows.values())
 
     @functools.cached_property
     def _assignments(self) -> list[dict[str, Any]]:
-        return assignments(self.values["vary"], self.name)
+        return assignments(self.values["vary"], self.source)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """What is wrong in here is wrong in this campaign's file."""
+        try:
+            yield
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ConfigError(f"{self.source}: {error}") from error
+
+    def first_of(self, group: int) -> Prepared:
+        """The first run of a group, set out.
+
+        Raises
+        ------
+        ConfigError
+            Where it cannot be.
+        """
+        with self._named():
+            return prepare(case_of(self.values, self.groups[group][0].settings))
 
     @functools.cached_property
     def groups(self) -> tuple[tuple[Row, ...], ...]:
@@ -117,7 +157,10 @@ class Campaign:
         given = self.values["batch"]
         if given is not None:
             return min(given, len(self.groups[group]))
-        one = prepare(case_of(self.values, self.groups[group][0].settings))
+        try:
+            one = self.first_of(group)
+        except ConfigError:
+            return 1  # it fails by itself, and not the others with it
         numbers = one.objective.space.dim * max(one.objective.image.size, one.start.optics.pupil_npix**2)
         size = max(1, min(BATCH_NUMBERS // numbers, MOST_IN_BATCH))
         return math.ceil(len(self.groups[group]) / math.ceil(len(self.groups[group]) / size))
@@ -141,6 +184,20 @@ class Campaign:
         if name not in self.settings:
             raise ConfigError(f"{self.name}: expected one of {', '.join(self.settings)}, got {name!r}.")
         return list(dict.fromkeys(map(_hashable, (row.settings.get(name) for row in self.rows))))
+
+
+def _check_engine(case: Case, checked: set[str]) -> None:
+    """Refuse an engine or an option that does not exist; each choice is looked at once."""
+    choice = canonical(case.fit.get("engine", {}))
+    if choice not in checked:
+        engine_of(case.fit)
+        checked.add(choice)
+
+
+def how_to_change(name: str) -> str:
+    """What to do about a setting that varies, and so cannot be given another value."""
+    axis = ": list the seeds in vary, as in seeds: [7, 8, 9]" if name == "seed" else ""
+    return f"Change the campaign's file{axis}."
 
 
 def _hashable(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +15,10 @@ from ..config.overrides import Layer
 from ..config.schema import Leaf, inside_of, schema_for
 from ..config.targets import read_profile_of
 from ..inference.run_artifacts import SCHEMA
-from .description import KEYS
+from .description import BY_PATH, SETTINGS, Check
 
 ROW_SCHEMA = 1  # raise it when the same description comes to mean other numbers
 _PREFIXES = ("truth", "fit", "error", "drift")
-_SETTINGS = ("seed", "frame", "time_days", "exposures", "likelihood", "noiseless", "priors", "start.seed",
-             "start.sigmas", "start.at", "free")  # fmt: skip
 
 
 class Case(NamedTuple):
@@ -82,10 +81,10 @@ def case_of(values: Mapping[str, Any], settings: Mapping[str, Any]) -> Case:
     plain = {}
     for name, value in settings.items():
         prefix, _, path = name.partition(".")
-        if name in _SETTINGS:
-            plain[name] = _checked(name, value)
-        elif prefix in _PREFIXES and path:
-            own[prefix][path] = value
+        if prefix in _PREFIXES and path:
+            own[prefix][path] = _checked(name, value, BY_PATH[prefix]) if prefix in BY_PATH else value
+        elif name in SETTINGS:
+            plain[name] = _checked(name, value, SETTINGS[name])
         else:
             own[""][name] = value
     chosen = {key: plain.get(key, values[key]) for key in ("exposures", "likelihood", "noiseless", "priors", "seed")}
@@ -111,10 +110,10 @@ def case_of(values: Mapping[str, Any], settings: Mapping[str, Any]) -> Case:
     )
 
 
-def _checked(name: str, value: Any) -> Any:
+def _checked(name: str, value: Any, check: tuple[Check, str]) -> Any:
     """A setting of one row; a number of exposures from a logarithmic axis is rounded."""
-    value = round(value) if name == "exposures" and isinstance(value, float) else value
-    _, fine, what = KEYS.get(name, (None, lambda value: True, ""))
+    value = round(value) if name == "exposures" and isinstance(value, float) and math.isfinite(value) else value
+    fine, what = check
     if not fine(value):
         raise ConfigError(f"vary: {name}: expected {what}, got {value!r:.80}.")
     return value

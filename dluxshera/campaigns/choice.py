@@ -5,11 +5,15 @@ from typing import Any
 
 from ..config import ConfigError
 from .dask_executor import DaskExecutor
+from .description import EXECUTORS, KEYS
 from .executors import AbstractExecutor, InProcess
 from .processes import Processes
 
-EXECUTORS = ("local", "processes", "dask")
-_KEYS = {"local": (), "processes": ("workers", "timeout_s"), "dask": ("workers", "address", "slurm")}
+_KEYS = {
+    "local": (),
+    "processes": ("workers", "timeout_s"),
+    "dask": ("workers", "timeout_s", "address", "slurm", "wait_s"),
+}
 
 
 def executor_of(settings: Mapping[str, Any]) -> AbstractExecutor:
@@ -18,12 +22,13 @@ def executor_of(settings: Mapping[str, Any]) -> AbstractExecutor:
     Parameters
     ----------
     settings : mapping
-        `name`, one of `EXECUTORS` (default local), and its options: `workers`, `timeout_s`, `address`, `slurm`.
+        `name`, one of `EXECUTORS` (default local), and its options: `workers`, `timeout_s`, `address`, `slurm`,
+        `wait_s`.
 
     Raises
     ------
     ConfigError
-        For an unknown executor, or an option that it does not have.
+        For an unknown executor, an option that it does not have, or a value that makes no sense.
     """
     options = {key: value for key, value in settings.items() if value is not None}
     name = options.pop("name", "local")
@@ -33,6 +38,9 @@ def executor_of(settings: Mapping[str, Any]) -> AbstractExecutor:
     if wrong:
         known = ", ".join(_KEYS[name]) or "no options"
         raise ConfigError(f"executor: {wrong[0]}: {name} has {known}.")
+    _, fine, what = KEYS["executor"]
+    if not fine(options):
+        raise ConfigError(f"executor: expected {what}, got {options!r:.120}.")
     if name == "local":
         return InProcess()
     return Processes(**options) if name == "processes" else DaskExecutor(**options)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..config import ConfigError
 from ..inference.run_lock import RunLock
 from .campaign import Campaign
 from .executors import AbstractExecutor, Answer, InProcess, Task, Work
@@ -94,8 +95,16 @@ def resume_campaign(
         As for `run_campaign`.
     work : callable
         What carries out a task; `fit_rows`.
+
+    Raises
+    ------
+    ConfigError
+        If what is missing would come out as something else than was planned.
+    RunLocked
+        If another process is at it.
     """
     with RunLock(experiment.folder):
+        experiment.make_folders()
         meter = _Count(experiment, on_progress)
         tasks = deque(_tasks(experiment, meter.done_before))
         for answer in (InProcess() if executor is None else executor).answers(work, tasks, should_stop):
@@ -109,14 +118,19 @@ def resume_campaign(
 
 def _tasks(experiment: Experiment, done: set[str]) -> Iterator[Task]:
     """The batches in which a run is missing, whole: the same rows side by side give the same numbers again."""
-    campaign, planned = experiment.campaign, {row.run_id: row for row in experiment.rows}
+    if len(done) == len(experiment.rows):
+        return
+    campaign = experiment.campaign
+    if [row.content for row in campaign.rows] != [row.content for row in experiment.rows]:
+        raise ConfigError(
+            f"{experiment.folder}: its plan comes to other runs by now: a profile, a file that it names, or dluxshera "
+            f"itself has changed. Plan it anew: dluxshera campaign run FILE -o {experiment.folder} --update."
+        )
     common = {
         "values": dict(campaign.values),
         "folder": str(experiment.folder.absolute()),
         "double": double_precision(),
     }
-    if len(done) == len(planned):
-        return
     for size, rows in campaign.batches():
         if any(row.run_id not in done for row in rows):
             yield common | {"batch": size, "rows": [row._asdict() for row in rows]}

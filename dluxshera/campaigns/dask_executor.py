@@ -1,20 +1,22 @@
 """Workers of a Dask cluster: one that is there, one on this machine, or one that SLURM starts."""
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .executors import AbstractExecutor, Answer, Task, Work
-from .work import Outcome, reason
+from .dask_tasks import DaskTasks, import_distributed
+from .executors import AbstractExecutor, Answer, Task, Work, check_limits
 
-_WAITING = 4  # tasks handed in for each worker, so that none is idle and a stop is soon
+_WAIT_SECONDS = 300.0  # for a first worker, where nobody has to queue
 
 
 class DaskExecutor(AbstractExecutor):
     """Tasks on `dask.distributed`; the experiment's folder must be the same on every worker.
 
-    A task whose worker dies is carried out by another one; after three such deaths it fails.
+    A task whose worker dies is carried out by another one; after three such deaths it fails. One that takes too long
+    fails, and its worker is started anew.
 
     Parameters
     ----------
@@ -24,14 +26,27 @@ class DaskExecutor(AbstractExecutor):
         Of the cluster that is started; with `slurm` its jobs.
     slurm : mapping, optional
         Arguments of `dask_jobqueue.SLURMCluster`: `queue`, `cores`, `memory`, `walltime`, ...
+    timeout_s : float, seconds, optional
+        Longest time of one task, from when a worker begins it. By default an hour and ten minutes for each of its
+        rows; `math.inf` for none.
+    wait_s : float, seconds, optional
+        Longest time in which no worker is there: then what is left fails. By default 300, and without end with
+        `slurm`, where jobs queue.
     """
 
-    def __init__(self, address: str | None = None, workers: int = 2, slurm: Mapping[str, Any] | None = None):
-        if workers < 1:
-            raise ValueError(f"Expected one worker or more, got {workers}.")
+    def __init__(
+        self,
+        address: str | None = None,
+        workers: int = 2,
+        slurm: Mapping[str, Any] | None = None,
+        timeout_s: float | int | None = None,
+        wait_s: float | int | None = None,
+    ):
+        check_limits(workers, timeout_s, wait_s)
         if address is not None and slurm is not None:
             raise ValueError("Expected address or slurm, got both. Give one.")
-        self._address, self._count, self._slurm = address, workers, slurm
+        self._address, self._count, self._slurm, self._timeout = address, workers, slurm, timeout_s
+        self._wait = wait_s if wait_s is not None else _WAIT_SECONDS if slurm is None else math.inf
         import_distributed()
 
     @property
@@ -40,22 +55,22 @@ class DaskExecutor(AbstractExecutor):
         return self._count
 
     def answers(self, work: Work, tasks: deque[Task], should_stop: Callable[[], bool]) -> Iterator[Answer]:
-        """As the interface says."""
-        distributed = import_distributed()
-        with self._client(distributed) as client:
-            pending: dict[Any, Task] = {}
+        """As the interface says; tasks that no worker has begun are taken back at a stop."""
+        with self._client(import_distributed()) as client:
+            handed = DaskTasks(client, work, self._count, self._timeout, self._wait)
             while True:
-                room = _WAITING * max(self._count, len(client.nthreads()))
-                while tasks and len(pending) < room and not should_stop():
-                    task = tasks.popleft()
-                    future = client.submit(_outcomes, work, dict(task), pure=False)
-                    pending[future] = task
-                if not pending:
+                if handed.is_alone:  # no worker will come
+                    yield from (Answer(task, error=handed.why_alone) for task in handed.taken_back(begun_too=True))
+                    while tasks:
+                        yield Answer(tasks.popleft(), error=handed.why_alone)
+                stopping = should_stop()
+                if stopping:
+                    handed.taken_back()
+                while tasks and handed.has_room and not stopping:
+                    handed.hand_in(tasks.popleft())
+                if not handed.pending:
                     return
-                with client.as_current():
-                    done, _ = distributed.wait(list(pending), return_when="FIRST_COMPLETED")
-                for future in done:
-                    yield _answer(pending.pop(future), future)
+                yield from handed.answers()
 
     @contextlib.contextmanager
     def _client(self, distributed: Any) -> Iterator[Any]:
@@ -73,27 +88,6 @@ class DaskExecutor(AbstractExecutor):
         cluster = import_jobqueue().SLURMCluster(**self._slurm)
         cluster.scale(jobs=self._count)
         return cluster
-
-
-def _outcomes(work: Work, task: Task) -> list[list[str]]:
-    """Outcomes as plain lists: they travel whatever the work returns."""
-    return [list(outcome) for outcome in work(task)]
-
-
-def _answer(task: Task, future: Any) -> Answer:
-    if future.status == "finished":
-        return Answer(task, tuple(Outcome(*outcome) for outcome in future.result()))
-    error = future.exception() if future.status == "error" else None
-    return Answer(task, error=f"cancelled ({future.status})" if error is None else reason(error))
-
-
-def import_distributed() -> Any:
-    """`dask.distributed`, or an ImportError that says how to get it."""
-    try:
-        import distributed
-    except ImportError as error:
-        raise ImportError("Dask is not installed. Install it with pip install 'dluxshera[dask]'.") from error
-    return distributed
 
 
 def import_jobqueue() -> Any:

@@ -1,5 +1,6 @@
 """The file that describes a campaign: its keys, their checks and defaults, and its two sizes."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,11 +10,13 @@ from ..config import ConfigError
 from ..config.profile import profile_names
 from ..config.strict_yaml import Document, read_yaml
 from ..inference.run_artifacts import SchemaError, check_run_id
+from .counts import is_number
 
 SIZES = ("small", "full")
 PACKAGED = Path(__file__).parent / "packaged"
 LIKELIHOODS = ("poisson", "gaussian", "gaussian_model")
 STARTS = ("profile", "priors", "truth")
+EXECUTORS = ("local", "processes", "dask")
 
 Check = Callable[[Any], bool]
 
@@ -139,12 +142,17 @@ def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_at_least_zero(value: Any) -> bool:
+    return is_number(value) and value >= 0
+
+
+def _is_time_limit(value: Any) -> bool:
+    """Seconds above zero; infinity where there is no limit."""
+    return value == math.inf or (is_number(value) and value > 0)
 
 
 def _is_one_of(*choices: str) -> Check:
-    return lambda value: value in choices
+    return lambda value: isinstance(value, str) and value in choices
 
 
 def _is_truth(value: Any) -> bool:
@@ -156,7 +164,7 @@ def _are_patterns(value: Any) -> bool:
 
 
 def _are_rms(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(_is_number(rms) and rms >= 0 for rms in value.values())
+    return isinstance(value, Mapping) and all(map(_is_at_least_zero, value.values()))
 
 
 def _is_list(value: Any) -> bool:
@@ -184,11 +192,37 @@ KEYS: dict[str, tuple[Any, Check, str]] = {
     "errors": ({}, _are_rms, "RMS values of at least 0 by path"),
     "start": (
         {},
-        _has_keys(at=_is_one_of(*STARTS), sigmas=_is_number, seed=_is_count(0)),
-        f"the keys at ({', '.join(STARTS)}), sigmas, seed",
+        _has_keys(at=_is_one_of(*STARTS), sigmas=_is_at_least_zero, seed=_is_count(0)),
+        f"the keys at ({', '.join(STARTS)}), sigmas (a number of at least 0), seed (a whole number of at least 0)",
     ),
     "vary": ([], _is_list, "a list of axes"),
     "plot": ({}, _has_keys(x=_or_none(_is_text), y=_or_none(_is_text)), "the keys x and y"),
     "batch": (None, _or_none(_is_count(1)), "a whole number of at least 1"),
-    "executor": ({}, _is_mapping, "the keys name, workers, timeout_s, address, slurm"),
+    "executor": (
+        {},
+        _has_keys(
+            name=_is_one_of(*EXECUTORS),
+            workers=_or_none(_is_count(1)),
+            timeout_s=_or_none(_is_time_limit),
+            address=_or_none(_is_text),
+            slurm=_or_none(_is_mapping),
+            wait_s=_or_none(_is_time_limit),
+        ),
+        f"the keys name ({', '.join(EXECUTORS)}), workers (a whole number of at least 1), timeout_s (above zero), "
+        "address, slurm, wait_s (above zero)",
+    ),
+}
+# What may vary beside paths: its check, and what is expected, in words.
+SETTINGS: dict[str, tuple[Check, str]] = {
+    **{name: KEYS[name][1:] for name in ("seed", "exposures", "likelihood", "noiseless", "priors", "free")},
+    "start.at": (_is_one_of(*STARTS), f"one of {', '.join(STARTS)}"),
+    "start.sigmas": (_is_at_least_zero, "a number of at least 0"),
+    "start.seed": (_is_count(0), "a whole number of at least 0"),
+    "frame": (_is_count(0), "a whole number of at least 0"),
+    "time_days": (is_number, "a number"),
+}
+# What may vary by path, beside values of the profile.
+BY_PATH: dict[str, tuple[Check, str]] = {
+    "error": (_is_at_least_zero, "an RMS of at least 0"),
+    "drift": (is_number, "a number"),
 }

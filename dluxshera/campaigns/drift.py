@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..config import ConfigError
+from .counts import check_size, counted, is_number, whole
 
+FRAME_SETTINGS = ("frame", "time_days")  # what a frame is told apart by; nothing but a series gives them
 _KEYS = ("frames", "step_days", "seed", "drift")
 
 
@@ -31,12 +33,13 @@ def series(given: Any, where: str) -> list[dict[str, Any]]:
     if not isinstance(given, Mapping) or not {"frames", "drift"} <= given.keys() or given.keys() - set(_KEYS):
         raise ConfigError(f"{where}: expected the keys {', '.join(_KEYS)}, got {given!r:.80}.")
     frames, step, drift = given["frames"], given.get("step_days", 1.0), given["drift"]
-    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1 or not _is_positive(step):
-        raise ConfigError(f"{where}: expected frames of 1 or more and step_days above zero, got {frames!r}, {step!r}.")
+    if not _is_positive(step):
+        raise ConfigError(f"{where}.step_days: expected a number above zero, got {step!r:.80}.")
     if not isinstance(drift, Mapping):
         raise ConfigError(f"{where}.drift: expected terms by path, got {drift!r:.80}.")
-    days = step * np.arange(frames)
-    columns = {f"drift.{path}": _course(terms, days, _stream(given, i), f"{where}.drift.{path}")
+    check_size(counted(frames, f"{where}.frames"), len(FRAME_SETTINGS) + len(drift), where)
+    seed, days = whole(given.get("seed", 0), f"{where}.seed"), step * np.arange(frames)
+    columns = {f"drift.{path}": _course(terms, days, np.random.default_rng([seed, i]), f"{where}.drift.{path}")
                for i, (path, terms) in enumerate(drift.items())}  # fmt: skip
     return [
         {"frame": i, "time_days": float(days[i]), **{name: float(column[i]) for name, column in columns.items()}}
@@ -44,23 +47,19 @@ def series(given: Any, where: str) -> list[dict[str, Any]]:
     ]
 
 
-def _stream(given: Mapping[str, Any], index: int) -> np.random.Generator:
-    return np.random.default_rng([given.get("seed", 0), index])
-
-
 def _course(terms: Any, days: np.ndarray, generator: np.random.Generator, where: str) -> np.ndarray:
     """The sum of the terms of one parameter at each time."""
-    listed = terms if isinstance(terms, list) else [terms]
+    listed = terms if isinstance(terms, list) and terms else [terms]
     return np.sum([_term(term, days, generator, where) for term in listed], axis=0)
 
 
 def _term(term: Any, days: np.ndarray, generator: np.random.Generator, where: str) -> np.ndarray:
     match term:
-        case {"rate": int() | float() as rate} if len(term) == 1:
+        case {"rate": rate} if len(term) == 1 and is_number(rate):
             return rate * days
-        case {"sinusoid": [amplitude, period, *phase]} if len(term) == 1 and _is_positive(period) and len(phase) < 2:
+        case {"sinusoid": [amplitude, period, *phase]} if len(term) == 1 and _is_sinusoid(amplitude, period, phase):
             return amplitude * np.sin(2 * math.pi * days / period + math.radians(phase[0] if phase else 0.0))
-        case {"walk": int() | float() as sigma} if len(term) == 1 and sigma >= 0:
+        case {"walk": sigma} if len(term) == 1 and is_number(sigma) and sigma >= 0:
             steps = np.diff(days, prepend=days[0])
             return np.cumsum(sigma * np.sqrt(steps) * generator.standard_normal(len(days)))
     raise ConfigError(
@@ -69,5 +68,9 @@ def _term(term: Any, days: np.ndarray, generator: np.random.Generator, where: st
     )
 
 
+def _is_sinusoid(amplitude: Any, period: Any, phase: list[Any]) -> bool:
+    return _is_positive(period) and len(phase) < 2 and all(map(is_number, (amplitude, *phase)))
+
+
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return is_number(value) and value > 0

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from .work import ROW_ERRORS, Outcome, reason
 
+_AN_HOUR, _FOR_EACH_ROW = 3600.0, 600.0  # seconds: far above any fit known, and not for ever
+
 Task = Mapping[str, Any]
 Work = Callable[[Task], list[Outcome]]
 
@@ -17,6 +19,31 @@ class Answer(NamedTuple):
     task: Task
     outcomes: tuple[Outcome, ...] = ()
     error: str | None = None
+
+
+def time_limit(given: float | int | None, task: Task) -> float | int:
+    """Seconds that a task may take: as given, else an hour and ten minutes for each of its rows."""
+    return _AN_HOUR + _FOR_EACH_ROW * len(task["rows"]) if given is None else given
+
+
+def too_long(limit: float | int) -> str:
+    """What is said of a task that took longer."""
+    return f"took longer than {limit:g} s; a longer time is given by timeout_s (--timeout)"
+
+
+def check_limits(workers: int, *limits: float | int | None) -> None:
+    """Refuse no workers, and a time limit that is not above zero.
+
+    Raises
+    ------
+    ValueError
+        Saying which.
+    """
+    if workers < 1:
+        raise ValueError(f"Expected one worker or more, got {workers}.")
+    for limit in limits:
+        if limit is not None and not limit > 0:
+            raise ValueError(f"Expected a time limit above zero, in seconds, got {limit}.")
 
 
 class AbstractExecutor(abc.ABC):

@@ -2,21 +2,18 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..config import ConfigError
-from ..inference._artifact_json import decode_json, encode_json
-from ..inference._artifact_provenance import environment, utc_now
-from ..inference.run_artifacts import CorruptArtifact, SchemaError
+from ..inference.run_artifacts import CorruptArtifact
 from .campaign import Campaign, Row
 from .folders import FAILURES, RUNS, is_valid, write_bytes, write_json
-from .provenance import git_of_process
+from .manifest import MANIFEST, manifest_bytes, read_manifest
+from .plot import check_plot
 from .table import columns_of
-
-SCHEMA = "dluxshera-experiment-v0"
-MANIFEST = "manifest.json"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,32 +44,35 @@ class Experiment:
         folder : Path
             Its parent must exist.
         update : bool
-            Whether the folder of another campaign, or of an earlier form of this one, may be taken over. Runs that
-            both have stay; others stay too, and leave the table.
+            Whether the folder of another campaign, or of an earlier form of this one, may be taken over, and a
+            manifest that is damaged or lost made anew. Runs that both have stay; others stay too, and leave the table.
 
         Raises
         ------
         ConfigError
-            If the folder holds something else.
+            If the campaign makes no sense, or the folder holds something else.
+        CorruptArtifact
+            If its manifest is damaged, and not to be made anew.
         """
         rows = campaign.rows
         if not folder.absolute().parent.is_dir():
             raise ConfigError(f"{folder}: the folder {folder.absolute().parent} does not exist. Make it first.")
-        if (folder / MANIFEST).is_file():
-            found = cls.open(folder)
-            if [row.content for row in found.rows] == [row.content for row in rows]:
+        found = _there(folder, update)
+        if found is not None:
+            same = [row.content for row in found.rows] == [row.content for row in rows]
+            if same and "sha256" in found.manifest:
                 return found
-            if not update:
+            if not same and not update:
                 raise ConfigError(
                     f"{folder}: holds another campaign, {found.manifest['name']!r} with {len(found.rows)} runs, or an "
                     "earlier form of this one. Choose another folder, or give --update (update=True)."
                 )
-        elif folder.exists() and any(folder.iterdir()):
-            raise ConfigError(f"{folder}: exists and is no experiment. Choose another folder.")
-        (folder / RUNS).mkdir(parents=True, exist_ok=True)
-        (folder / FAILURES).mkdir(exist_ok=True)
-        write_bytes(folder / MANIFEST, encode_json(_manifest(campaign, rows), "manifest", indent=1))
-        return cls.open(folder)
+        check_plot(campaign)
+        folder.mkdir(exist_ok=True)
+        write_bytes(folder / MANIFEST, manifest_bytes(campaign))
+        created = cls.open(folder)
+        created.make_folders()
+        return created
 
     @classmethod
     def open(cls, folder: str | Path) -> "Experiment":
@@ -83,30 +83,27 @@ class Experiment:
         ConfigError
             If the folder is none.
         CorruptArtifact, SchemaError
-            If its manifest cannot be read, or is of a newer schema.
+            If its manifest is damaged, or of a newer schema.
         """
         path = Path(folder) / MANIFEST
         if not path.is_file():
             raise ConfigError(f"{folder}: expected the folder of an experiment, with a {MANIFEST}.")
-        manifest = decode_json(path.read_bytes(), str(path))
-        if not isinstance(manifest, dict) or manifest.get("experiment_schema") != SCHEMA:
-            found = manifest.get("experiment_schema") if isinstance(manifest, dict) else None
-            raise SchemaError(f"{path}: expected experiment_schema {SCHEMA!r}, got {found!r}. Upgrade dluxshera.")
-        try:
-            rows = tuple(Row(**row) for row in manifest["rows"])
-        except (KeyError, TypeError) as error:
-            raise CorruptArtifact(f"{path}: expected the rows of a plan: {error}.") from error
-        return cls(Path(folder), manifest, rows)
+        return cls(Path(folder), *read_manifest(path))
 
     @property
     def campaign(self) -> Campaign:
         """The campaign, from the manifest."""
-        return Campaign(self.manifest["campaign"], self.manifest["size"])
+        return Campaign(self.manifest["campaign"], self.manifest["size"], str(self.folder / MANIFEST))
 
     @property
     def runs(self) -> Path:
         """The folder of the run directories."""
         return self.folder / RUNS
+
+    def make_folders(self) -> None:
+        """Make what is missing of the folders that a campaign writes to."""
+        for name in (RUNS, FAILURES):
+            (self.folder / name).mkdir(exist_ok=True)
 
     def is_done(self, row: Row) -> bool:
         """Whether a row has a sound run of its content."""
@@ -135,23 +132,21 @@ class Experiment:
         return self.folder / FAILURES / f"{run_id}.json"
 
 
+def _there(folder: Path, update: bool) -> Experiment | None:
+    """The experiment of a folder; None for a new one, and where the manifest may and must be made anew."""
+    if not (folder / MANIFEST).is_file():
+        lost = update and (folder / RUNS).is_dir()
+        if folder.exists() and any(folder.iterdir()) and not lost:
+            raise ConfigError(f"{folder}: exists and is no experiment. Choose another folder.")
+        return None
+    try:
+        return Experiment.open(folder)
+    except CorruptArtifact:
+        if not update:
+            raise
+        return None
+
+
 def is_experiment(folder: str | Path) -> bool:
-    """Whether a folder is that of an experiment."""
-    return (Path(folder) / MANIFEST).is_file() and (Path(folder) / RUNS).is_dir()
-
-
-def _manifest(campaign: Campaign, rows: tuple[Row, ...]) -> dict[str, Any]:
-    plot = {"x": None, "y": None} | campaign.values["plot"]
-    return {
-        "experiment_schema": SCHEMA,
-        "name": campaign.name,
-        "doc": campaign.values["doc"],
-        "created_at": utc_now(),
-        "size": campaign.size,
-        "campaign": dict(campaign.values),
-        "settings": list(campaign.settings),
-        "plot": plot,
-        "git": git_of_process(),
-        "environment": environment(),
-        "rows": [row._asdict() for row in rows],
-    }
+    """Whether a folder is that of an experiment, in whatever state."""
+    return Path(folder).is_dir() and MANIFEST in os.listdir(folder)  # a run's MANIFEST.json is not meant

@@ -12,6 +12,11 @@ from ..inference.run_artifacts import CorruptArtifact, SchemaError, load_meta, l
 RUNS, FAILURES, DAMAGED = "runs", "failures", "damaged"
 
 
+def run_name(content: str) -> str:
+    """The name of the run of a content hash."""
+    return f"run-{content[:16]}"
+
+
 def is_valid(run_dir: Path, content: str) -> bool:
     """Whether a run is there, sound file by file, ended, and of this content."""
     if not run_dir.is_dir() or verify(run_dir):

@@ -84,6 +84,11 @@ def _space(profile: Profile, priors: bool) -> ThetaSpace:
     return default_space(_built(profile), profile, None, priors)
 
 
+def labels_of(case: Case) -> tuple[str, ...]:
+    """Labels of the parameters that a case fits."""
+    return tuple(_space(case.fit, case.priors).labels)
+
+
 def _truth(case: Case) -> Instrument:
     """The model that the data are made with: its profile, a draw, drifts, and random differences."""
     truth = _built(case.truth)

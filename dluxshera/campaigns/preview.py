@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 
 from .campaign import Campaign, Row
-from .cases import case_of
-from .models import Prepared, prepare
+from .models import Prepared
+from .plot import check_plot
 
 STEPS = 8  # evaluations of a typical Levenberg-Marquardt fit
 SAVE_SECONDS = 0.15  # to build, save and list one run
@@ -75,6 +75,7 @@ def preview(campaign: Campaign, measure: bool = True) -> Preview:
     measure : bool
         Whether to compile and time that evaluation; without it seconds are None.
     """
+    check_plot(campaign)
     groups = tuple(_cost(campaign, i, rows, measure) for i, rows in enumerate(campaign.groups))
     seconds = None
     if measure:
@@ -91,7 +92,7 @@ def preview(campaign: Campaign, measure: bool = True) -> Preview:
 
 
 def _cost(campaign: Campaign, index: int, rows: tuple[Row, ...], measure: bool) -> GroupCost:
-    one = prepare(case_of(campaign.values, rows[0].settings))
+    one = campaign.first_of(index)
     compiling, fitting = _timed(one) if measure else (None, None)
     dim, npix = one.objective.space.dim, one.objective.image.shape[0]
     return GroupCost(len(rows), dim, npix, campaign.batch_size(index), compiling, fitting, _bytes(one))

@@ -5,19 +5,22 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 
-from .executors import AbstractExecutor, Answer, Task, Work
+from .executors import AbstractExecutor, Answer, Task, Work, check_limits, time_limit, too_long
 from .work import Outcome, reason
 
 _BEGUN = "begun"
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 5.0
 _START_SECONDS = 300.0  # for a fresh process to import what it needs
+_GUARD = 'it ran this script again; put what the script does under if __name__ == "__main__":'
 
 
 class Processes(AbstractExecutor):
@@ -30,12 +33,12 @@ class Processes(AbstractExecutor):
     ----------
     workers : int
     timeout_s : float, seconds, optional
-        Longest time of one task, compilation included, from when the worker has it.
+        Longest time of one task, compilation included, from when the worker has it. By default an hour and ten
+        minutes for each of its rows; `math.inf` for none.
     """
 
     def __init__(self, workers: int = 2, timeout_s: float | int | None = None):
-        if workers < 1 or (timeout_s is not None and timeout_s <= 0):
-            raise ValueError(f"Expected one worker or more and a timeout above zero, got {workers} and {timeout_s}.")
+        check_limits(workers, timeout_s)
         self._workers, self._timeout = workers, timeout_s
 
     @property
@@ -88,13 +91,14 @@ class _Worker:
 
     def answer(self, timeout: float | int | None) -> Answer | None:
         """What became of the task; None while it is under way."""
+        timeout = time_limit(timeout, self.task)
         if self.connection.poll():
             return self._received()
         if not self.process.is_alive() and not self.connection.poll():
             return self._lost(self._exit())
-        limit = timeout if timeout is None or self.has_task else max(timeout, _START_SECONDS)
-        if limit is not None and time.monotonic() - self.begun > limit:
-            return self._lost(f"took longer than {limit:g} s")
+        limit = timeout if self.has_task else max(timeout, _START_SECONDS)
+        if time.monotonic() - self.begun > limit:
+            return self._lost(too_long(limit))
         return None
 
     def _received(self) -> Answer | None:
@@ -114,7 +118,8 @@ class _Worker:
         code = self.process.exitcode
         if code is not None and code < 0:
             return f"the worker was killed by {signal.Signals(-code).name}"
-        return f"the worker ended without an answer, with exit code {code}"
+        said = f"the worker ended without an answer, with exit code {code}"
+        return said if self.has_task or not _is_unguarded_script() else f"{said}: {_GUARD}"
 
     def _lost(self, error: str) -> Answer:
         self.is_usable = False
@@ -148,6 +153,15 @@ def _serve(connection: Connection, work: Work) -> None:
             connection.send_bytes(json.dumps({"outcomes": [], "error": reason(error)}).encode())
             raise
         connection.send_bytes(text.encode())
+
+
+def _is_unguarded_script() -> bool:
+    """Whether the main program is a file that workers run anew, for they spawn, and that does not ask who it is."""
+    main = sys.modules["__main__"]
+    path = Path(vars(main).get("__file__") or "")
+    if vars(main).get("__spec__") is not None or not path.is_file():
+        return False
+    return b"__name__" not in path.read_bytes()
 
 
 def _be_quiet() -> None:

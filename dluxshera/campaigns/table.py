@@ -83,10 +83,21 @@ def write_table(columns: Mapping[str, list[Any]], path: Path) -> Path:
     ImportError
         Without pyarrow.
     """
-    if path.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"{path}: expected a file ending in .parquet or .csv.")
+    check_table(path)
     write_bytes(path, _parquet(columns) if path.suffix == ".parquet" else _csv(columns))
     return path
+
+
+def check_table(path: Path) -> None:
+    """Refuse a file that is no table by its ending.
+
+    Raises
+    ------
+    ValueError
+        Naming it.
+    """
+    if path.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"{path}: expected a file ending in .parquet or .csv.")
 
 
 def default_table(folder: Path) -> Path:

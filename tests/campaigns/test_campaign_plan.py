@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_campaign import FREE, TINY, tiny_campaign, values
 
-from dluxshera.campaigns import Campaign, campaign_names
+from dluxshera.campaigns import Campaign, Experiment, campaign_names, preview
 from dluxshera.campaigns.axes import assignments
 from dluxshera.campaigns.cases import case_of
+from dluxshera.campaigns.plot import check_plot
 from dluxshera.config import ConfigError
 
 
@@ -73,6 +74,20 @@ BAD_AXES = [
     {"random": {"count": 4, "off": {}}},
     {"sobol": {"count": 3, "of": {"a": {"uniform": [0, 1]}}}},
     {"seeds": -1},
+    {"grid": {"a": {"log": [1, 0, 3]}}},
+    {"grid": {"frame": [1]}},
+    {"zip": {"time_days": [1.0]}},
+    {"random": {"count": 2, "of": [1]}},
+    {"random": {"count": 2, "of": {"a": {"log_normal": [1, 1e300]}}}},
+    {"random": {"count": 2, "of": {"frame": {"uniform": [0, 1]}}}},
+    {"sobol": {"count": 2, "of": {}}},
+    {"series": {"frames": 2, "step_days": "x", "drift": {}}},
+    {"series": {"frames": 2, "seed": -1, "drift": {"a": {"walk": 1}}}},
+    {"series": {"frames": 2, "seed": "x", "drift": {"a": {"walk": 1}}}},
+    {"series": {"frames": 2, "drift": {"a": []}}},
+    {"series": {"frames": 2, "drift": {"a": {"sinusoid": ["a", 1]}}}},
+    {"series": {"frames": 2, "drift": {"a": {"sinusoid": [1, 1, "x"]}}}},
+    {"series": {"frames": 2, "drift": {"a": {"rate": float("nan")}}}},
     {"series": {"frames": 3, "drift": {"a": {"jump": 1}}}},
     {"series": {"frames": 0, "drift": {}}},
     {"series": {"frames": 2, "drifts": {}}},
@@ -86,6 +101,32 @@ BAD_AXES = [
 def test_a_bad_axis_is_named(axis):
     with pytest.raises(ConfigError, match=r"vary\[1\]"):
         assignments([{"seeds": 1}, axis], "file.yaml")
+
+
+HUGE = 10**18
+TOO_MANY = [
+    {"seeds": HUGE},
+    {"starts": HUGE},
+    {"grid": {"a": {"linear": [0, 1, HUGE]}}},
+    {"zip": {"a": {"log": [1, 2, HUGE]}}},
+    {"random": {"count": HUGE, "of": {"a": {"uniform": [0, 1]}}}},
+    {"sobol": {"count": 2**60, "of": {"a": {"uniform": [0, 1]}}}},
+    {"series": {"frames": HUGE, "drift": {}}},
+    {"series": {"frames": 100_000, "drift": {f"p{i}": {"rate": 1} for i in range(20)}}},
+    {"grid": {"a": {"linear": [0, 1, 400]}, "b": {"linear": [0, 1, 400]}}},
+    {"zip": {f"p{i}": {"linear": [0, 1, 100_000]} for i in range(21)}},
+]
+
+
+@pytest.mark.parametrize("axis", TOO_MANY, ids=lambda axis: f"{axis!s:.60}")
+def test_what_is_too_large_is_refused_before_it_is_made(axis):
+    with pytest.raises(ConfigError, match=r"^file.yaml: vary\[0\].*at most \d+ (runs|settings)"):
+        assignments([axis], "file.yaml")
+
+
+def test_axes_are_too_many_together():
+    with pytest.raises(ConfigError, match=r"^file.yaml: vary: expected at most 100000 runs, got 250000"):
+        assignments([{"seeds": 500}, {"starts": 500}], "file.yaml")
 
 
 def test_nothing_is_varied_twice():
@@ -182,6 +223,24 @@ BAD = [
     ({"vary": [{"grid": {"likelihood": ["cauchy"]}}]}, "likelihood"),
     ({"vary": [{"grid": {"binary.contrast": [-1]}}]}, "contrast"),
     ({"profile": "nowhere"}, "nowhere"),
+    ({"start": {"sigmas": -1}}, "start"),
+    ({"start": {"sigmas": float("nan")}}, "start"),
+    ({"errors": {"binary.contrast": float("inf")}}, "errors"),
+    ({"executor": {"workers": 1.5, "name": "processes"}}, "executor"),
+    ({"executor": {"workers": "two", "name": "processes"}}, "executor"),
+    ({"executor": {"name": ["dask"]}}, "executor"),
+    ({"executor": {"timeout_s": float("nan"), "name": "processes"}}, "executor"),
+    ({"engine": {"max_steps": 0}}, "engine.max_steps"),
+    ({"overrides": TINY | {"engine.max_steps": 0}}, "engine.max_steps"),
+    ({"vary": [{"grid": {"engine.name": ["nope"]}}]}, "engine.name"),
+    ({"vary": [{"grid": {"start.at": ["nope"]}}]}, "start.at"),
+    ({"vary": [{"grid": {"start.seed": ["x"]}}]}, "start.seed"),
+    ({"vary": [{"grid": {"start.sigmas": ["x"]}}]}, "start.sigmas"),
+    ({"vary": [{"grid": {"start.sigmas": [-1]}}]}, "start.sigmas"),
+    ({"vary": [{"grid": {"seed": [1.5]}}]}, "seed"),
+    ({"vary": [{"grid": {"exposures": [float("inf")]}}]}, "exposures"),
+    ({"vary": [{"grid": {"drift.binary.contrast": ["x"]}}]}, "drift.binary.contrast"),
+    ({"vary": [{"grid": {"error.binary.contrast": [float("nan")]}}]}, "error.binary.contrast"),
 ]
 
 
@@ -189,6 +248,46 @@ BAD = [
 def test_what_makes_no_sense_is_named(change, named):
     with pytest.raises(ConfigError, match=named):
         _ = Campaign(values(**change)).rows
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vary: [{grid: {start.at: [nope]}}]",
+        "vary: [{grid: {binary.contrast: [-1]}}]",
+        "vary: [{series: {frames: 2, seed: x, drift: {}}}]",
+        "engine: {max_steps: 0}",
+        "start: {sigmas: -1}",
+    ],
+)
+def test_the_file_is_named(tmp_path, text):
+    path = tmp_path / "own.yaml"
+    path.write_text(f"profile: shera_flight\n{text}\n")
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}"):
+        _ = Campaign.read(path).rows
+
+
+@pytest.mark.parametrize(("axis", "other"), [("x", "binary.separation_as"), ("y", "binary.nothing")])
+def test_a_plot_of_what_is_not_there_is_refused(tmp_path, axis, other):
+    fine = {"x": "seed", "y": "binary.separation_as"}
+    check_plot(tiny_campaign(vary=[{"seeds": 2}], plot=fine))
+    campaign = tiny_campaign(vary=[{"seeds": 2}], plot=fine | {axis: other})
+    for act in (lambda: Experiment.create(campaign, tmp_path / "one"), lambda: preview(campaign, measure=False)):
+        with pytest.raises(
+            ConfigError, match=rf"^tiny: plot\.{axis}: expected .*{re.escape(fine[axis])}.* got '{other}'"
+        ):
+            act()
+    assert not (tmp_path / "one").exists()
+
+
+@pytest.mark.parametrize("name", campaign_names())
+def test_another_seed_changes_every_row_or_is_refused(name):
+    campaign = Campaign.read(name)
+    if "seed" in campaign.settings:
+        with pytest.raises(ConfigError, match=r"seed: .*varies it.*seeds: \[7, 8, 9\]"):
+            campaign.changed({}, 7)
+    else:
+        assert not {row.content for row in campaign.rows} & {row.content for row in campaign.changed({}, 7).rows}
 
 
 def test_a_file_is_read_with_its_lines(tmp_path):

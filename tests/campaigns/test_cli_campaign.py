@@ -34,6 +34,8 @@ def test_a_campaign_from_preview_to_table(capsys, tmp_path, file):
     again = run(capsys, "resume", tmp_path / "out")
     assert again.code == 0 and "2 there before" in again.out
     table = run(capsys, "table", tmp_path / "out", "-o", tmp_path / "own.csv", "--json")
+    nowhere = run(capsys, "table", tmp_path / "out", "-o", tmp_path / "absent" / "own.csv")
+    assert nowhere.code == 2 and "absent does not exist" in nowhere.err
     assert table.json["status"] == {"ok": 2} and read_table(tmp_path / "own.csv")["set.binary.contrast"] == [2, 3]
     full = run(capsys, "run", file, "-o", tmp_path / "out", "--full")
     assert full.code == 2 and "--update" in full.err
@@ -82,6 +84,11 @@ BAD = [
     (["run", "FILE", "--small", "--full"], "not allowed"),
     (["run", "FILE", "-o", "out", "--set", "binary.contrast=3"], "--set binary.contrast: this campaign varies it"),
     (["preview", "FILE", "--fast", "--set", "binary.contrasts=3"], "binary.contrasts"),
+    (["preview", "FILE", "--fast", "--set", "engine.max_steps=0"], "engine.max_steps"),
+    (["run", "separation_against_contrast", "-o", "out", "--seed", "7"], "--seed 7: this campaign varies it"),
+    (["preview", "separation_against_photons", "--fast", "--seed", "7"], "list the seeds in vary"),
+    (["run", "FILE", "-o", "out", "--executor", "processes", "--timeout", "nan"], "--timeout"),
+    (["run", "FILE", "-o", "out", "--executor", "processes", "--timeout", "-3"], "--timeout"),
     (["preview", "FILE", "--fast", "--set", "binary.separation_as"], "path=value"),
 ]
 

@@ -1,11 +1,18 @@
 """Executors by their settings."""
 
+import math
+import subprocess
 import sys
+import time
+from types import SimpleNamespace
 
 import pytest
+from reliability.campaigns import environment, started
 
 from dluxshera.campaigns import DaskExecutor, Processes, executor_of
 from dluxshera.campaigns import dask_executor as dask
+from dluxshera.campaigns.executors import Answer, time_limit
+from dluxshera.campaigns.processes import _Worker
 from dluxshera.config import ConfigError
 
 
@@ -65,3 +72,67 @@ def test_slurm_starts_as_many_jobs_as_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask_jobqueue", stand_in)
     DaskExecutor(workers=5, slurm={"queue": "q", "cores": 4})._cluster(None)
     assert asked == {"queue": "q", "cores": 4, "jobs": 5}
+
+
+@pytest.mark.parametrize("executor", [Processes, DaskExecutor])
+@pytest.mark.parametrize("limit", [0, -1.0, float("nan")])
+def test_a_time_limit_is_above_zero(executor, limit):
+    if executor is DaskExecutor:
+        pytest.importorskip("distributed")
+    with pytest.raises(ValueError, match="time limit above zero"):
+        executor(workers=2, timeout_s=limit)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"name": "processes", "workers": "two"},
+        {"name": "processes", "timeout_s": -1},
+        {"name": "dask", "wait_s": "x"},
+        {"name": ["dask"]},
+    ],
+)
+def test_values_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ConfigError, match="executor: expected"):
+        executor_of(settings)
+
+
+def test_a_time_limit_is_there_unless_it_is_taken_away():
+    task = {"rows": [{}, {}]}
+    assert time_limit(None, task) == 4800 and time_limit(5, task) == 5 and time_limit(math.inf, task) == math.inf
+
+
+SCRIPT = """
+import sys
+import time
+from types import SimpleNamespace
+from reliability.campaign_work import toy
+from dluxshera.campaigns import Experiment, Processes, resume_campaign
+found = resume_campaign(Experiment.open(sys.argv[1]), Processes(1), work=toy)
+print(found.message)
+"""
+
+
+@pytest.mark.slow
+def test_a_script_that_workers_run_again_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    experiment = started(tmp_path / "one", rows=1)
+    command = [sys.executable, str(script), str(experiment.folder)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 'put what the script does under if __name__ == "__main__":' in done.stdout
+
+
+def test_a_worker_that_hangs_is_lost_after_the_usual_limit():
+    """With stand-ins for a process and its connection: it has its task, lives, and says nothing."""
+    silent = SimpleNamespace(poll=lambda: False)
+    worker = SimpleNamespace(
+        connection=silent,
+        process=SimpleNamespace(is_alive=lambda: True),
+        task={"rows": [{}]},
+        has_task=True,
+        _lost=lambda error: Answer({}, error=error),
+    )
+    after = lambda seconds: _Worker.answer(SimpleNamespace(**vars(worker), begun=time.monotonic() - seconds), None)  # noqa: E731
+    assert after(4000) is None and after(4300).error.startswith("took longer than 4200 s")

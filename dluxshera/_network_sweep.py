@@ -34,6 +34,8 @@ class Bound(NamedTuple):
     Attributes
     ----------
     error : float
+    photons : float
+        Mean per pattern.
     told : array of float (h, w)
         One where the bound holds: covered, with a known truth, and told by the scan.
     origin : array of int (2,), pixels
@@ -41,8 +43,13 @@ class Bound(NamedTuple):
     """
 
     error: float
+    photons: float
     told: np.ndarray
     origin: np.ndarray
+
+    def at(self, photons: float) -> "Bound":
+        """The bound at another dose: without a background, information is in proportion to photons."""
+        return self._replace(error=self.error * (self.photons / photons) ** 0.5, photons=photons)
 
 
 def dose_sweep(
@@ -85,9 +92,11 @@ def dose_sweep(
     facts = carry_out(study, folder, say=say, should_stop=should_stop)
     if facts["left"] or facts["failed"]:
         return facts
-    rows = [_row(study, folder, arm, epochs) for arm in study.arms()]
-    for row in rows:
-        say(", ".join(f"{name} {row[name]:.4g}" for name in ("photons", "network", "iterative", "bound")))
+    bounds = {arm.seed: _bound(folder, arm) for arm in study.arms() if arm.photons == study.doses[0]}
+    rows = []
+    for arm in study.arms():
+        rows.append(_row(study, folder, arm, bounds[arm.seed].at(arm.photons), epochs))
+        say(", ".join(f"{name} {rows[-1][name]:.4g}" for name in ("photons", "network", "iterative", "bound")))
     table = write_table({name: [row[name] for row in rows] for name in rows[0]}, folder / "sweep.csv")
     curves = {f"network, {loss}": _curve(study, rows, "network", loss) for loss in study.losses}
     curves["iterative, Poisson"] = _curve(study, rows, "iterative", study.losses[0])
@@ -98,12 +107,11 @@ def dose_sweep(
     return facts | {"sweep_table": str(table), "sweep_figure": str(folder / "sweep.png")}
 
 
-def _row(study: DoseStudy, folder: Path, arm: Arm, epochs: int) -> dict[str, Any]:
-    """Errors of an arm's network and of the iterations, and the bound; what takes a while is kept for all losses."""
+def _row(study: DoseStudy, folder: Path, arm: Arm, bound: Bound, epochs: int) -> dict[str, Any]:
+    """Errors of an arm's network and of the iterations, beside the bound; iterations are kept for all losses."""
     found = open_scan_run(ArmFolders(folder, arm.name).inferred("test"))
     first = arm._replace(loss=study.losses[0])
     path = folder / "metrics" / f"iterative-{first.name}.json"
-    bound = _bound(found.data(), arm.parts[0])
     kept = decode_json(path.read_bytes(), str(path)) if path.is_file() else {}
     if kept.get("epochs") != epochs:
         made = reconstruct(found.data(), refine=(), epochs=epochs, seed=arm.seed)
@@ -126,15 +134,15 @@ def _error(data: ScanData, made: Reconstruction, bound: Bound, part: str) -> flo
     return float(np.sqrt(np.nanmean(difference**2)))
 
 
-def _bound(data: ScanData, part: str) -> Bound:
+def _bound(folder: Path, arm: Arm) -> Bound:
+    data = open_scan_run(ArmFolders(folder, arm.name).inferred("test")).data()
     canvas = canvas_of(data.positions, data.npix)
     origin = np.asarray(canvas.origin, int)
     truth, known = place_on_canvas(data.object, origin, canvas.shape)
-    background = 0.0 if data.background is None else data.background
-    found = dose_bounds(np.where(known, truth, 1.0), data.probe, canvas.corners, background=background, mask=data.mask)
-    sigma = {"amplitude": found.amplitude_sigma, "phase": found.phase_sigma}[part]
+    found = dose_bounds(np.where(known, truth, 1.0), data.probe, canvas.corners)
+    sigma = {"amplitude": found.amplitude_sigma, "phase": found.phase_sigma}[arm.parts[0]]
     told = found.covered & known & np.isfinite(sigma)
-    return Bound(float(np.sqrt(np.mean(sigma[told] ** 2))), told.astype(float), origin)
+    return Bound(float(np.sqrt(np.mean(sigma[told] ** 2))), arm.photons, told.astype(float), origin)
 
 
 def _curve(study: DoseStudy, rows: list[dict[str, Any]], name: str, loss: str) -> list[list[float]]:

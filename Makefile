@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= ../shared/data/psf_reference
 
-.PHONY: demo test mutations reliability lint docs bench compare clean
+.PHONY: demo test mutations reliability lint docs bench plain compare clean
 
 demo: .venv/installed
 	$(BIN)/dluxshera demo
@@ -35,7 +35,13 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: .venv/installed-docs
 	$(BIN)/mkdocs build --strict
 
+# Costs, scaling, precision and limits on this machine. DEVICE=gpu for the same table on one.
+DEVICE ?= cpu
 bench: .venv/installed
+	$(BIN)/python benchmarks/table.py --device $(DEVICE) --output docs/tables/benchmarks.md
+
+# Beside the same telescope written the plain way, and how many wavelengths it needs.
+plain: .venv/installed
 	$(BIN)/python benchmarks/speed.py $(DATA)
 	$(BIN)/python benchmarks/wavelengths.py
 

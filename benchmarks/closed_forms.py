@@ -16,7 +16,8 @@ def propagated(field, width, distance, pad):
     frequency = jnp.asarray(grid.harmonics / pad) * npix / width
     step = transfer_function(frequency, WAVELENGTH, jnp.asarray(distance))
     there = jnp.fft.ifft2(band_spectrum(jnp.asarray(field, complex), grid) * (step[:, None] * step))
-    return np.asarray(there[:npix, :npix])
+    first = int(np.argmin(np.abs(grid.steps + (npix - 1) / 2)))  # the pupil lies in the middle of the period
+    return np.asarray(there[first : first + npix, first : first + npix])
 
 
 def coordinates(npix, width):

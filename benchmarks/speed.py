@@ -8,7 +8,6 @@ fit with the converged spectrum. `--small` takes the 128 px pupil and 64 px imag
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 import warnings
@@ -143,21 +142,6 @@ def _grid(model):
     return {"optics.pupil_npix": model.optics.pupil_npix}
 
 
-def import_time():
-    """Import time above jax's own, best of five fresh processes."""
-
-    def best(module):
-        runs = []
-        for _ in range(5):
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
-            runs.append(time.perf_counter() - start)
-        return min(runs)
-
-    ours, jax_alone = best("dluxshera"), best("jax")
-    print(f"\nimport dluxshera: {ours:.2f} s, of which jax {jax_alone:.2f} s: {ours - jax_alone:.2f} s above it")
-
-
 def main():
     """Run and print the whole table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -171,7 +155,6 @@ def main():
     else:
         compare(arguments.data_dir / "testbed_m1m2_pup256_psf128.npz", 256)
     whole_fit(arguments.small)
-    import_time()
 
 
 if __name__ == "__main__":

@@ -95,6 +95,8 @@ def dose_sweep(
     bounds = {arm.seed: _bound(folder, arm) for arm in study.arms() if arm.photons == study.doses[0]}
     rows = []
     for arm in study.arms():
+        if should_stop():
+            return facts | {"left": facts["arms"] - len(rows)}
         rows.append(_row(study, folder, arm, bounds[arm.seed].at(arm.photons), epochs))
         say(", ".join(f"{name} {rows[-1][name]:.4g}" for name in ("photons", "network", "iterative", "bound")))
     table = write_table({name: [row[name] for row in rows] for name in rows[0]}, folder / "sweep.csv")

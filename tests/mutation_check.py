@@ -102,7 +102,7 @@ MUTATIONS = (
     ),
     Mutation(
         "derivative of the focal transform",
-        "optics/propagation.py",
+        "optics/focal.py",
         "slope = -2j * jnp.pi",
         "slope = -1j * jnp.pi",
         ("tests/test_propagation.py", "-k", "derivative"),

@@ -175,3 +175,21 @@ def test_models_map_over_batches(three):
     images = jax.vmap(at)(jnp.asarray([0.5, 0.8]))
     np.testing.assert_allclose(images[1], three.model(), rtol=1e-11)
     assert relative(images[0], images[1]) > 0.01
+
+
+def test_a_star_alone_is_half_of_two_like_it_and_its_slope_too(three):
+    """One star takes another way through the compiled code than several; dark or without a number, it stays itself."""
+    star, pitch = one_star(1e-6, 2e-6), three.detector.pixel_pitch
+    twins = star._replace(positions=jnp.tile(star.positions, (2, 1)), photons=jnp.tile(star.photons / 2, (2, 1)))
+
+    @jax.jit
+    def image_and_slope(photons):
+        return jax.jvp(lambda p: three.optics.intensity(star._replace(photons=p), pitch, 5), (photons,), (photons + 1,))
+
+    bright, slope = image_and_slope(star.photons)
+    np.testing.assert_allclose(bright, intensity(three.optics, twins, pitch, 5), rtol=1e-12)
+    np.testing.assert_allclose(slope, 2 * bright, rtol=1e-12)
+    dark, from_dark = image_and_slope(0 * star.photons)
+    np.testing.assert_array_equal(dark, 0)
+    np.testing.assert_allclose(from_dark, bright, rtol=1e-12)
+    assert np.isnan(image_and_slope(np.nan * star.photons)[0]).all()

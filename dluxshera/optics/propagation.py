@@ -11,10 +11,8 @@ joins two planes. Three facts make the chain cheap:
 * The transfer function has modulus one, so the field of the last mirror is transformed to focus directly.
 """
 
-import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
@@ -35,11 +33,29 @@ class Lattice(NamedTuple):
     band_npix: int
 
     @property
+    def _spacing(self) -> float:
+        return self.pad_npix / self.band_npix
+
+    @property
+    def _before(self) -> int:
+        """Samples before the pupil's first pixel."""
+        return round((self.band_npix - 1 - (self.pupil_npix - 1) / self._spacing) / 2)
+
+    @property
     def steps(self) -> np.ndarray:
-        """Sample positions (band_npix,) in pupil pixels from the axis; the period is wrapped around the pupil."""
-        steps = np.arange(self.band_npix) * (self.pad_npix / self.band_npix)
-        wrapped = np.where(steps > (self.pupil_npix + self.pad_npix) / 2, steps - self.pad_npix, steps)
-        return wrapped - (self.pupil_npix - 1) / 2
+        """Sample positions (band_npix,) in pupil pixels from the axis; the pupil lies in the middle of the period."""
+        return (np.arange(self.band_npix) - self._before) * self._spacing - (self.pupil_npix - 1) / 2
+
+    @property
+    def centred_steps(self) -> np.ndarray:
+        """The same (band_npix,), from the middle of the samples, which is the axis or nearly so."""
+        return (np.arange(self.band_npix) - (self.band_npix - 1) / 2) * self._spacing
+
+    @property
+    def origin_phases(self) -> np.ndarray:
+        """Factor (band_npix,) on a spectrum taken from the pupil's first pixel, for one taken from the first sample."""
+        turns = self.harmonics * self._before % self.band_npix / self.band_npix
+        return np.exp(-2j * np.pi * turns)
 
     @property
     def harmonics(self) -> np.ndarray:
@@ -58,10 +74,13 @@ def taper(grid: Lattice) -> np.ndarray:
 
 
 def band_spectrum(field: Complex[Array, "n n"], grid: Lattice) -> Complex[Array, "m m"]:
-    """Spectrum of a pupil field padded to the period, cropped to the band, in FFT order."""
-    kept = grid.harmonics % grid.pad_npix
+    """Spectrum of a pupil field padded to the period, cropped to the band, in FFT order.
+
+    Its inverse transform is the field at the lattice's `steps`, up to the change of scale of a cropped band.
+    """
+    kept, origin = grid.harmonics % grid.pad_npix, jnp.asarray(grid.origin_phases, field.dtype)
     rows = jnp.fft.fft(field, grid.pad_npix, axis=1)[:, kept]
-    return jnp.fft.fft(rows, grid.pad_npix, axis=0)[kept, :]
+    return jnp.fft.fft(rows, grid.pad_npix, axis=0)[kept, :] * (origin[:, None] * origin)
 
 
 def transfer_function(
@@ -69,53 +88,3 @@ def transfer_function(
 ) -> Complex[Array, " m"]:
     """One axis of the Fresnel transfer function exp(-i pi wavelength distance f^2); the constant k z is dropped."""
     return phasor(-jnp.pi * wavelength * distance * frequency**2)
-
-
-def matrix_product(a: Complex[Array, "... n k"], b: Complex[Array, "... k m"]) -> Complex[Array, "... n m"]:
-    """Complex matrix product by three real ones, which a CPU runs faster than the complex one."""
-    real, imag = a.real @ b.real, a.imag @ b.imag
-    mixed = (a.real + a.imag) @ (b.real + b.imag)
-    return jax.lax.complex(real - imag, mixed - real - imag)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def focal_field(
-    field: Complex[Array, "s m m"], phase_step: Float[Array, ""], grid: Lattice, npix: int
-) -> Complex[Array, "s n n"]:
-    """Matrix Fourier transform to `npix` x `npix` focal points: sum of field exp(-2 pi i phase_step xi x).
-
-    Parameters
-    ----------
-    field : Array (s, band_npix, band_npix)
-        On the lattice `grid`.
-    phase_step : Array ()
-        Cycles per pupil pixel and focal point: pixel * pitch / (wavelength * focal length).
-    grid : Lattice
-    npix : int
-        Focal points per side, centred on the axis.
-    """
-    kernel = _focal_kernel(phase_step, grid, npix)
-    return matrix_product(matrix_product(kernel, field), kernel.T)
-
-
-@focal_field.defjvp
-def _focal_field_jvp(grid, npix, primals, tangents):
-    """The step is one number, so its derivative costs three products once, however many tangents there are."""
-    (field, phase_step), (field_dot, step_dot) = primals, tangents
-    kernel, steps = _focal_kernel(phase_step, grid, npix), jnp.asarray(grid.steps, phase_step.dtype)
-    points = jnp.asarray(_centred(npix), phase_step.dtype)
-    half = matrix_product(kernel, field)
-    by_rows = points[:, None] * matrix_product(matrix_product(kernel, field * steps[:, None]), kernel.T)
-    by_columns = matrix_product(half * steps, kernel.T) * points
-    slope = -2j * jnp.pi * (by_rows + by_columns)
-    moved = matrix_product(matrix_product(kernel, field_dot), kernel.T)
-    return matrix_product(half, kernel.T), moved + step_dot * slope
-
-
-def _focal_kernel(phase_step: Float[Array, ""], grid: Lattice, npix: int) -> Complex[Array, "n m"]:
-    cycles = jnp.asarray(np.outer(_centred(npix), grid.steps), phase_step.dtype)
-    return phasor(-2 * jnp.pi * phase_step * cycles)
-
-
-def _centred(npix: int) -> np.ndarray:
-    return np.arange(npix) - (npix - 1) / 2

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from ..params import Model
+from .focal import focal_field
 from .mirrors import EntrancePupil, PrimaryMirror, Relay, SecondaryMirror
 from .phasor import phasor
-from .propagation import Lattice, band_spectrum, focal_field, taper, transfer_function
+from .propagation import Lattice, band_spectrum, taper, transfer_function
 
 STOP_EDGE = 1.5  # width of a stop's soft edge, in samples
 
@@ -124,9 +125,13 @@ class AbstractTelescope(Model):
             field = self._at_last_plane(wavelength, wavefront, grid, surfaces, stops, errors)
             field = field * _tilts(angles, pixel * grid.steps, walk, focus, wavelength)
             phase_step = pixel * pixel_pitch * focus.height / (wavelength * focus.detector_distance)
-            focal = focal_field(field, phase_step, grid, npix)
-            photons_per_cell = jnp.tensordot(photons * phase_step**2, focal.real**2 + focal.imag**2, 1)
-            return image + photons_per_cell, None
+
+            def add_star(image, inputs):
+                field, photons_per_cell = inputs
+                focal = focal_field(field, phase_step, grid, npix)
+                return image + photons_per_cell * (focal.real**2 + focal.imag**2), None
+
+            return _over_stars(add_star, image, field, photons * phase_step**2)
 
         start = jnp.zeros((npix, npix), wavefront.dtype)
         image, _ = jax.lax.scan(add_wavelength, start, (stars.wavelengths, stars.photons.T))
@@ -163,6 +168,19 @@ class AbstractTelescope(Model):
             field = jnp.fft.ifft2(spectrum * (step[:, None] * step)) * (stop * phasor(wavenumber * error))
             spectrum = jnp.fft.fft2(field)
         return field if surfaces else jnp.fft.ifft2(spectrum)[None]
+
+
+def _over_stars(add, image, fields, photons_per_cell):
+    """Scan of `add` over the stars, whose fields are first put into memory.
+
+    XLA on a CPU would else compute each field, with the phase of the last mirror, anew at all of its uses. What goes
+    into a loop is in memory, and so is what goes into a branch: one star alone makes no loop.
+    """
+    if len(photons_per_cell) > 1:
+        return jax.lax.scan(add, image, (fields, photons_per_cell))
+    star = (fields[0], photons_per_cell[0])
+    without_number = lambda image, star: (image + star[1], None)  # noqa: E731
+    return jax.lax.cond(jnp.isnan(star[1]), without_number, add, image, star)
 
 
 def _tilts(positions, x, walk, focus: Focus, wavelength) -> Complex[Array, "s m m"]:

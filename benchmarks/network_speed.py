@@ -52,7 +52,7 @@ def main():
         found = min((nn.infer(bundle, data, groups=groups) for _ in range(REPEATS)), key=lambda f: f.facts["seconds"])
         ssim = similarity(data, found.reconstruction)
         iterative[share] = iterated_to(data, ssim, arguments.epochs)
-        rows.append((groups, found.facts["seconds"] / len(data), ssim, *iterative[share]))
+        rows.append((groups, found.facts["seconds"] / found.facts["patterns"], ssim, *iterative[share]))
     spent = load_summary(training)["runtime_total_s"]
     lines = ["| groups | network, ms a pattern | SSIM | iterations, ms a pattern | epochs | ratio | pays off after |",
              "|--:|--:|--:|--:|--:|--:|--:|"]  # fmt: skip

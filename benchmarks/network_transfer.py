@@ -12,13 +12,16 @@ import dataclasses
 import json
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
+from dluxshera import plotting
 from dluxshera import ptychography as pt
 from dluxshera.config.inferred_runs import save_inferred
 from dluxshera.config.network_runs import train_to_run
 from dluxshera.ptychography import network as nn
 
+SLOW = 3  # rings of the lowest frequencies
 BORDER = 24  # pixels between the halves that neither has
 
 
@@ -36,8 +39,28 @@ def with_probe(data, probe):
 
 
 def judged(iterated, made):
-    """What a reconstruction of the other half is worth."""
-    return {"deviance": made.deviance, "frc_half": pt.judge_halves_of(iterated, made)["frc_half"]}
+    """What a reconstruction of the other half is worth; the slowest rings, where phases drift, are apart."""
+    found = pt.judge_halves_of(iterated, made)
+    rings, frequency = np.asarray(found["frc"]), np.asarray(found["frequency"])
+    lost = np.flatnonzero(rings[SLOW:] < 0.5)
+    reached = frequency[SLOW:][lost[0]] if len(lost) else frequency[-1]
+    return {"deviance": made.deviance, "slow_rings": rings[:SLOW].tolist(), "correlated_to": float(reached)}
+
+
+def draw(iterated, made, path):
+    """Amplitude and phase of both."""
+    with plotting.style():
+        figure, panels = plt.subplots(2, 2, figsize=(7.2, 4.4), layout="constrained")
+        for row, (title, each) in zip(panels, {"iterations": iterated, "network": made}.items(), strict=True):
+            lit = pt.coverage_mask(each.coverage)
+            turned = np.where(lit, each.object * np.exp(-1j * np.angle(np.sum(each.object[lit]))), np.nan)
+            for ax, part, name in zip(row, (np.abs, np.angle), ("amplitude", "phase (radians)"), strict=True):
+                image = part(turned)
+                low, high = np.nanpercentile(image, (0.5, 99.5))
+                shown = ax.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+                figure.colorbar(shown, ax=ax, shrink=0.8)
+                ax.set(title=f"{title}: {name}", xticks=[], yticks=[])
+        figure.savefig(path, dpi=150)
 
 
 def main():
@@ -64,6 +87,7 @@ def main():
              {"transferred": trained, "fine-tuned": tuned, "fresh": fresh}.items()}  # fmt: skip
     found["sweeps alone"] = nn.infer(trained.bundle, below, corrected=False)
     save_inferred(arguments.output / "inferred", found["transferred"], below, trained.bundle, overwrite=True)
+    draw(iterated, found["transferred"].reconstruction, arguments.output / "transfer.png")
     record = {
         "patterns": [len(above), len(below)],
         "training": trained.bundle.facts,

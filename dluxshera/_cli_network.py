@@ -54,30 +54,35 @@ def add_commands(group: Commands, add_scan: Any) -> None:
 
 
 def _add_network(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--gridsize", type=positive, default=2, metavar="G", help="G x G patterns in a group")
-    command.add_argument("--width", type=float, default=1.0, metavar="F", help="factor of the filters (default 1)")
+    """Options of the architecture; None where not given, so that those of --start can be told apart."""
+    command.add_argument("--gridsize", type=positive, metavar="G", help="G x G patterns in a group (default 2)")
+    command.add_argument("--width", type=float, metavar="F", help="factor of the filters (default 1)")
     command.add_argument("--support", type=positive, metavar="N", help="side of a patch (default: half a window)")
-    command.add_argument("--inputs", choices=("field", "amplitude"), default="field",
-                         help="sweeps over a group's counts, or the root of the counts as it is")  # fmt: skip
-    command.add_argument("--sweeps", type=natural, default=4, metavar="K", help="of field inputs (default 4)")
-    command.add_argument("--activation", choices=("relu", "leaky_relu", "silu", "gelu"), default="silu")
-    command.add_argument("--normalisation", choices=("none", "channel", "group"), default="none")
-    command.add_argument("--real", action="store_true", help="the object has no phase")
+    command.add_argument("--inputs", choices=("field", "amplitude"),
+                         help="sweeps over a group's counts (default), or the root of the counts as it is")  # fmt: skip
+    command.add_argument("--sweeps", type=natural, metavar="K", help="of field inputs (default 4)")
+    command.add_argument(
+        "--activation", choices=("relu", "leaky_relu", "silu", "gelu"), help="of its layers (default silu)"
+    )
+    command.add_argument("--normalisation", choices=("none", "channel", "group"), help="of its layers (default none)")
+    command.add_argument("--real", action="store_true", default=None, help="the object has no phase")
 
 
 def _add_training(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--loss", choices=LOSSES, default="poisson")
-    command.add_argument("--tv", type=float, default=0.0, metavar="WEIGHT", help="of the total variation (default 0)")
-    command.add_argument("--epochs", type=positive, default=50, metavar="N", help="default 50")
-    command.add_argument("--batch", type=positive, default=16, metavar="N", help="groups in a minibatch (default 16)")
-    command.add_argument("--groups", type=positive, metavar="N", help="default: one for each pattern")
-    command.add_argument("--neighbours", type=positive, default=7, metavar="K", help="to draw members from (default 7)")
-    command.add_argument("--rate", type=float, default=1e-3, metavar="R", help="of Adam (default 0.001)")
-    command.add_argument("--validation", type=float, default=0.05, metavar="F", help="share of the groups")
-    command.add_argument("--stop-after", type=natural, default=0, metavar="N",
+    """Options of the training; None where not given: those of --start, else those of the library."""
+    command.add_argument("--loss", choices=LOSSES, help="default poisson")
+    command.add_argument("--tv", type=float, metavar="WEIGHT", help="of the total variation (default 0)")
+    command.add_argument("--epochs", type=positive, metavar="N", help="default 50")
+    command.add_argument("--batch", type=positive, metavar="N", help="groups in a minibatch (default 16)")
+    command.add_argument("--groups", type=positive, metavar="N", help="default, and at most: one for each pattern")
+    command.add_argument("--neighbours", type=positive, metavar="K", help="to draw members from (default 4)")
+    command.add_argument("--rate", type=float, metavar="R", help="of Adam (default 0.001)")
+    command.add_argument("--validation", type=float, metavar="F", help="share of the groups (default 0.05)")
+    command.add_argument("--stop-after", type=natural, metavar="N",
                          help="epochs without a better validation loss (default: never)")  # fmt: skip
-    command.add_argument("--start", type=Path, metavar="RUN", help="fine-tune this bundle; its network is kept")
-    command.add_argument("--seed", type=natural, default=0, metavar="N", help="of groups, split, weights and order")
+    command.add_argument("--start", type=Path, metavar="RUN",
+                         help="fine-tune this bundle: its network is kept, its settings are the defaults")  # fmt: skip
+    command.add_argument("--seed", type=natural, metavar="N", help="of groups, split, weights and order (default 0)")
     command.add_argument("--overwrite", action="store_true", help="replace an existing run")
 
 
@@ -89,7 +94,7 @@ def _train(arguments: argparse.Namespace, console: Any) -> int:
     check_run(arguments.output, arguments.overwrite)
     start = None if arguments.start is None else load_bundle(arguments.start)
     data = read(arguments)
-    settings = _settings(arguments, data.npix, start)
+    settings = _settings(arguments, data, start)
     with stop_on_signal() as should_stop:
         found = train_to_run(
             arguments.output,
@@ -112,19 +117,40 @@ def resume(run_dir: Path, epochs: int | None, console: Any) -> int:
     return _concluded(console, found, run_dir)
 
 
-def _settings(arguments: argparse.Namespace, npix: int, start: Any) -> Any:
-    from .ptychography.network import Architecture, LossWeights, TrainingSettings
+def _settings(arguments: argparse.Namespace, data: Any, start: Any) -> Any:
+    """What the options ask for; where they do not, the settings of the start, else the library's defaults."""
+    from .ptychography.network import Architecture, TrainingSettings
 
+    asked = _given(arguments, ("gridsize", "width", "support", "inputs", "sweeps", "activation", "normalisation"))
+    asked |= {} if arguments.real is None else {"with_phase": False}
     if start is None:
-        names = ("gridsize", "width", "support", "inputs", "sweeps", "activation", "normalisation")
-        given = {name: getattr(arguments, name) for name in names}
-        architecture = Architecture(npix=npix, with_phase=not arguments.real, **given)
+        base = TrainingSettings(Architecture(npix=data.npix, **asked))
     else:
-        architecture = start.settings.architecture
-    names = ("groups", "neighbours", "epochs", "batch", "rate", "validation", "stop_after", "seed")
-    given = {name: getattr(arguments, name) for name in names}
-    given["least_rate"] = min(1e-4, arguments.rate)
-    return TrainingSettings(architecture, LossWeights.named(arguments.loss, arguments.tv), **given)
+        base = start.settings
+        _check_same_network(asked, base.architecture, arguments.start)
+        base = dataclasses.replace(base, groups=None if base.groups is None else min(base.groups, len(data)))
+    given = _given(arguments, ("groups", "neighbours", "epochs", "batch", "rate", "validation", "stop_after", "seed"))
+    given["least_rate"] = min(base.least_rate, given.get("rate", base.rate))
+    return dataclasses.replace(base, loss=_loss(arguments, base.loss), **given)
+
+
+def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+
+
+def _check_same_network(asked: dict[str, Any], architecture: Any, start: Path | None) -> None:
+    """Refuse options that contradict the network of a start."""
+    for name, value in asked.items():
+        kept = getattr(architecture, "side" if name == "support" else name)
+        if value != kept:
+            option = "--real" if name == "with_phase" else f"--{name}"
+            kept, got = ("objects with a phase", "real ones") if name == "with_phase" else (kept, value)
+            raise ValueError(f"{option}: expected {kept}, as in the network of {start}, got {got}. Leave it out.")
+
+
+def _loss(arguments: argparse.Namespace, base: Any) -> Any:
+    loss = base if arguments.loss is None else type(base).named(arguments.loss, base.tv)
+    return loss if arguments.tv is None else dataclasses.replace(loss, tv=arguments.tv)
 
 
 def _meter(console: Any, epochs: int | None) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._network_study import carry_out
+from ._network_study import TITLES, carry_out
 from .campaigns import write_table
 from .config.dose_study import Arm, DoseStudy
 from .config.dose_study_arms import ArmFolders
@@ -100,8 +100,8 @@ def dose_sweep(
         rows.append(_row(study, folder, arm, bounds[arm.seed].at(arm.photons), epochs))
         say(", ".join(f"{name} {rows[-1][name]:.4g}" for name in ("photons", "network", "iterative", "bound")))
     table = write_table({name: [row[name] for row in rows] for name in rows[0]}, folder / "sweep.csv")
-    curves = {f"network, {loss}": _curve(study, rows, "network", loss) for loss in study.losses}
-    curves["iterative, Poisson"] = _curve(study, rows, "iterative", study.losses[0])
+    curves = {f"network, {TITLES[loss]}": _curve(study, rows, "network", loss) for loss in study.losses}
+    curves[f"iterative, {TITLES['poisson']}"] = _curve(study, rows, "iterative", study.losses[0])
     bound = np.median(_curve(study, rows, "bound", study.losses[0]), axis=0)
     part = next(study.arms()).parts[0]
     figure = plot_dose_sweep(np.asarray(study.doses), curves, bound, f"rms error of the {part}")

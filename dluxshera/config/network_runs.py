@@ -45,7 +45,7 @@ def train_to_run(
     ----------
     run_dir : path
     data, settings, start, on_epoch, should_stop
-        As for `train`.
+        As for `train`; of a start, the file that it came from and a hash of its weights are recorded.
     overwrite : bool
         Whether an existing run may be replaced.
     every : float, seconds
@@ -59,7 +59,11 @@ def train_to_run(
     data = data.load()
     with RunLock(run_dir):
         writer = RunWriter(
-            run_dir, _meta(data, settings), observation=observation_arrays(data), every=every, overwrite=overwrite
+            run_dir,
+            _meta(data, settings, start),
+            observation=observation_arrays(data),
+            every=every,
+            overwrite=overwrite,
         )
         recording = _Recording(writer, data, settings, on_epoch)
         return recording.run(should_stop, start=start)
@@ -135,9 +139,14 @@ class NetworkRun:
         scan: Mapping[str, Any] = self.meta["network"]["scan"]
         return ScanData(**artifacts.load_observation_arrays(self.path), **scan)
 
-    def history(self) -> dict[str, list]:
-        """What `training_history.json` holds."""
-        return decode_json(read(self.path, HISTORY), str(self.path / HISTORY))
+    def history(self) -> dict[str, Any]:
+        """What `training_history.json` holds, with NaN for numbers that were not finite."""
+        record = decode_json(read(self.path, HISTORY), str(self.path / HISTORY))
+        missing = lambda value: np.nan if value is None else value  # noqa: E731
+        return {
+            name: [missing(value) for value in values] if isinstance(values, list) else values
+            for name, values in (record | {"start_val_loss": missing(record["start_val_loss"])}).items()
+        }
 
 
 def is_network_run(run_dir: str | Path) -> bool:
@@ -217,9 +226,17 @@ class _Recording:
 
 
 def history_record(state: TrainingState) -> dict[str, Any]:
-    """What `training_history.json` holds: the columns of the history, one entry for every epoch, and the start."""
-    return {**state.history, "epoch": list(range(1, state.epochs + 1)), "start_val_loss": state.start_loss,
+    """What `training_history.json` holds: the columns of the history, one entry for every epoch, and the start.
+
+    Numbers that are not finite are null, so that whoever reads standard JSON finds numbers or nothing.
+    """
+    columns = {name: [_or_null(value) for value in values] for name, values in state.history.items()}
+    return {**columns, "epoch": list(range(1, state.epochs + 1)), "start_val_loss": _or_null(state.start_loss),
             "best_epoch": state.best_epoch, "first_nonfinite": state.nonfinite}  # fmt: skip
+
+
+def _or_null(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _trace(state: TrainingState) -> dict[str, np.ndarray]:
@@ -232,15 +249,20 @@ def _trace(state: TrainingState) -> dict[str, np.ndarray]:
     return {"loss": loss, "theta": np.zeros((len(loss), 0)), "base_lr": rates, "grad_norm": norms}
 
 
-def _meta(data: ScanData, settings: TrainingSettings) -> dict[str, Any]:
+def _meta(data: ScanData, settings: TrainingSettings, start: Bundle | None) -> dict[str, Any]:
     scan = {"source": data.source, "interpolation": data.interpolation}
     scan |= {name: getattr(data, name) for name in SCAN_NUMBERS}
     return {
         "theta": {"dim": 0, "theta_space": "primitive", "index_map": build_index_map([]).to_dict()},
         "objective": {"likelihood": settings.loss.name, "data": fingerprint(data)},
         "optimizer": _optimizer(settings),
-        "network": {"settings": settings.record(), "scan": scan},
+        "network": {"settings": settings.record(), "scan": scan, "start": _started_from(start)},
     }
+
+
+def _started_from(start: Bundle | None) -> dict[str, Any] | None:
+    """Which network was fine-tuned: the file that it was loaded from, and SHA-256 of its weights and constants."""
+    return None if start is None else {"source": start.source, "sha256": start.fingerprint, "facts": start.facts}
 
 
 def _optimizer(settings: TrainingSettings) -> dict[str, Any]:

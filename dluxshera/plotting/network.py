@@ -21,6 +21,7 @@ from .style import (
     styled,
 )
 
+COURSE = ("train_loss", "val_loss", "learning_rate", "grad_norm", "scale", "dead_fraction")  # of a training
 LEAST_COUNT = 0.5  # photons: pixels without any are drawn below one
 
 
@@ -50,13 +51,14 @@ class DoseRow(NamedTuple):
 
 @styled
 def plot_training(history: Mapping[str, Any]) -> Figure:
-    """Draw the course of a training: losses, learning rate, gradient, best-fit scale and dead units.
+    """Draw the course of a training: losses, learning rate, gradient, scale and dead units.
 
     Parameters
     ----------
     history : mapping of lists
-        As in `training_history.json`.
+        As in `training_history.json`; numbers that are missing (None, NaN) leave a gap.
     """
+    history = dict(history) | {name: np.asarray(history[name], float) for name in COURSE}
     epochs = np.arange(1, len(history["val_loss"]) + 1)
     figure = new_figure(PAGE_WIDTH, 0.55 * PAGE_WIDTH)
     panels = figure.subplots(2, 2, sharex=True)
@@ -73,8 +75,8 @@ def plot_training(history: Mapping[str, Any]) -> Figure:
     rate.legend()
     scale.plot(epochs, history["scale"], ".-", color=COLORS[0])
     scale.axhline(1.0, color=FAINT, linewidth=0.9, linestyle="--")
-    scale.set(xlabel="epoch", ylabel="best-fit scale of amplitudes")
-    dead.plot(epochs, 100 * np.asarray(history["dead_fraction"], float), ".-", color=COLORS[0])
+    scale.set(xlabel="epoch", ylabel="scale: √(photons counted / expected)")
+    dead.plot(epochs, 100 * history["dead_fraction"], ".-", color=COLORS[0])
     dead.set(xlabel="epoch", ylabel="dead units (%)", ylim=(-2, 102))
     for ax in panels.flat:
         ax.grid(axis="y")

@@ -47,8 +47,9 @@ def training_report(
     if history["val_loss"]:
         parts["Course"] = figure_html(
             plot_training(history),
-            f"Losses, learning rate, best-fit scale and dead units over {len(history['val_loss'])} epochs.",
-            "Losses are means over pixels; the scale is the best fit of the counted to the model's amplitudes.",
+            f"Losses, learning rate, scale and dead units over {len(history['val_loss'])} epochs.",
+            "Losses are means over pixels; the scale is the root of the photons counted over those expected, without "
+            "the background: one where amplitudes are right.",
         )
     parts["Settings"] = sections.settings(settings)
     return page(title, run_id, summary.get("created_at"), parts, notice=notice)

@@ -8,12 +8,20 @@ from dluxshera import ptychography as pt
 from dluxshera.ptychography import network as nn
 
 NPIX, PATTERNS = 16, 24
+BACKGROUND = 20.0  # photons per pixel of `dark_scan`
 
 
 @functools.cache
 def small_scan(photons=1e6, noise=True, number=PATTERNS, kind="lines"):
     """Overlapping patterns of 16 x 16 pixels, between whole pixels."""
     return pt.make_scan(kind, size=36, npix=NPIX, number=number, margin=10, photons=photons, seed=3, noise=noise)
+
+
+@functools.cache
+def dark_scan(photons=1e4):
+    """The same scan with few photons, half as many again of them background."""
+    return pt.make_scan("lines", size=36, npix=NPIX, number=PATTERNS, margin=10, photons=photons, seed=3,
+                        background=BACKGROUND)  # fmt: skip
 
 
 def small_settings(epochs=3, **options):

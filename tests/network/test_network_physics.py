@@ -8,11 +8,12 @@ from small_network import NPIX, small_scan, small_settings
 
 from dluxshera import ptychography as pt
 from dluxshera.ptychography import network as nn
-from dluxshera.ptychography.network import inputs, losses, patches, sweeps
+from dluxshera.ptychography.network import inputs, losses, patches, steps, sweeps
 from dluxshera.ptychography.network.group_sets import group_set, scan_arrays
 
 SIDE = 24
 MERGED = jax.jit(patches.merged, static_argnums=3)
+LEVEL = jax.jit(sweeps.flat_level)
 WINDOWS = jax.jit(patches.windows, static_argnums=2)
 
 
@@ -85,6 +86,54 @@ def test_sweeps_bring_a_group_closer_to_its_counts(groups):
     assert data.npix == NPIX
 
 
+SOME = np.ones((NPIX, NPIX), bool)
+SOME[3:5], SOME[8, 8] = False, False
+EACH = np.random.default_rng(4).uniform(size=(4, NPIX, NPIX)) < 0.7
+
+
+@pytest.mark.parametrize("background", [0.0, 30.0, np.linspace(0, 9, NPIX**2).reshape(NPIX, NPIX)],
+                         ids=["dark", "even", "uneven"])  # fmt: skip
+@pytest.mark.parametrize("used", [None, SOME, EACH], ids=["all", "mask", "mask of each"])
+def test_the_level_of_the_start_is_that_of_a_flat_object(groups, used, background):
+    """Whatever the background and the mask; no sweep moves what is right."""
+    scan, corners = scan_arrays(small_scan()), jnp.asarray(groups.corners[0])
+    flat, background = jnp.full((groups.side, groups.side), 0.7, jnp.complex64), jnp.asarray(background, jnp.float32)
+    counts = patches.counts_of(flat[None], scan.probe, corners[None], background)[0]
+    counts = counts if used is None else jnp.where(used, counts, 0)
+    found = LEVEL(counts, used, scan.probe, background, jnp.sum(jnp.abs(scan.probe) ** 2))
+    np.testing.assert_allclose(found, 0.7, rtol=1e-5)
+    if used is SOME:
+        made = sweeps.estimated(counts, jnp.asarray(used), scan.probe, corners, background, flat.shape, 0, False).object
+        np.testing.assert_allclose(made, 0.7, rtol=1e-5)
+
+
+def test_a_mask_that_hides_nearly_all_leaves_a_level_that_is_finite(groups):
+    scan = scan_arrays(small_scan())
+    counts, light = scan.counts[groups.index[0]], jnp.sum(jnp.abs(scan.probe) ** 2)
+    for used in (np.zeros((NPIX, NPIX), bool), np.eye(NPIX, dtype=bool) & (np.arange(NPIX) > 13)):
+        level = LEVEL(jnp.where(used, counts, 0), used, scan.probe, jnp.float32(0), light)
+        assert 0 <= level < 1
+    assert LEVEL(counts, None, scan.probe, jnp.float32(1e9), light) > 0  # more background than counts
+
+
+@pytest.mark.parametrize("photons", [1e2, 1e6])
+def test_the_true_object_has_a_scale_of_one_at_any_dose(photons):
+    data = small_scan(photons)
+    groups, scan = group_set(data, 2, None, 5, 0), scan_arrays(data)
+    canvas = jnp.stack([true_canvas(data, origin, groups.side) for origin in groups.origins])
+    expected = jax.jit(patches.counts_of)(canvas, scan.probe, jnp.asarray(groups.corners), scan.background)
+    counts = scan.counts[groups.index]
+
+    def scale(*arrays):
+        counted, sent = steps.photons_of(*arrays)
+        return np.sqrt(np.sum(counted) / np.sum(sent))
+
+    assert abs(scale(counts, expected, jnp.float32(0), None) - 1) < 0.02  # of a fit of roots 0.04 at 1e2 photons
+    assert scale(4 * counts + 9, expected + 9, jnp.float32(9), None) == pytest.approx(2, rel=0.02)
+    masked = jnp.where(SOME, counts, 0)
+    assert abs(scale(masked, expected, jnp.float32(0), jnp.asarray(SOME)) - 1) < 0.03
+
+
 def test_a_real_object_stays_real_in_its_sweeps(groups):
     scan = scan_arrays(small_scan())
     made = sweeps.estimated(scan.counts[groups.index[0]], None, scan.probe, jnp.asarray(groups.corners[0]),
@@ -148,9 +197,11 @@ def test_total_variation_of_a_step():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"loss": "huber"}, {"weights": {"poisson": 0.0}}, {"weights": {"mae": -1.0}}],
+    [{"loss": "huber"}, {"weights": {"poisson": 0.0}}, {"weights": {"mae": -1.0}}, {"weights": {"tv": np.nan}},
+     {"weights": {"squared": True}}],
     ids=str,
-)
+)  # fmt: skip
 def test_losses_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(pt.ScanError, match="Expected"):
+    named = "loss" if "loss" in wrong else next(iter(wrong["weights"]))
+    with pytest.raises(pt.ScanError, match=f"Expected .*{named}"):
         nn.LossWeights.named(wrong["loss"]) if "loss" in wrong else nn.LossWeights(**wrong["weights"])

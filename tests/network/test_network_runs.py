@@ -1,5 +1,7 @@
 """Trainings as run directories, in Python and on the command line."""
 
+import argparse
+import dataclasses
 import json
 
 import numpy as np
@@ -7,12 +9,15 @@ import pytest
 from command_line import everything_in, run
 from small_network import same_arrays, small_scan, small_settings, trained
 
+from dluxshera import _cli_network
 from dluxshera import ptychography as pt
+from dluxshera.config.inferred_runs import save_inferred
 from dluxshera.config.network_runs import open_network_run, resume_training, train_to_run
 from dluxshera.config.scan_runs import open_scan_run
 from dluxshera.inference import run_artifacts as artifacts
 from dluxshera.inference.recorded_fit import DamagedRunWarning
 from dluxshera.inference.run_listing import run_row
+from dluxshera.plotting.network import plot_training
 from dluxshera.ptychography import network as nn
 
 OPTIONS = ("--gridsize", 2, "--width", 0.25, "--sweeps", 2, "--batch", 6, "--neighbours", 5, "--validation", 0.2,
@@ -109,6 +114,86 @@ def test_a_training_that_is_not_finite_is_kept_and_not_resumed(tmp_path):
         resume_training(path)
 
 
+def test_an_epoch_spoilt_by_its_last_update_is_a_failure_whose_json_holds_numbers_or_null(capsys, scan_file, tmp_path):
+    path = tmp_path / "run"
+    words = ("ptycho", "train", scan_file, "-o", path, *OPTIONS, "--batch", 24, "--epochs", 1, "--rate", 1e30, "--json")
+    made = run(capsys, *words)
+    assert made.code == 1 and made.json["result"] == "nonfinite"
+    where = made.json["nonfinite"]
+    assert (where["epoch"], where["batch"]) == (1, 0) and where["layer"].startswith("encoder.0.")
+    assert artifacts.load_summary(path)["status"] == "failed" and artifacts.verify(path) == []
+    stored = json.loads((path / "training_history.json").read_text(), parse_constant=pytest.fail)
+    assert stored["val_loss"] == stored["scale"] == [None] and stored["first_nonfinite"]["layer"]
+    assert all(
+        v is None or isinstance(v, int | float) for name, vs in stored.items() if isinstance(vs, list) for v in vs
+    )
+    history = open_network_run(path).history()
+    assert np.isnan(history["val_loss"]).all() and history["train_loss"] == stored["train_loss"]
+    assert run(capsys, "report", path).code == 0  # gaps are drawn
+    assert plot_training(stored) is not None
+
+
+def test_a_fine_tuned_run_says_what_it_started_from(capsys, scan_file, tmp_path):
+    start, path = tmp_path / "start", tmp_path / "run"
+    bundle = trained()[0].bundle
+    nn.save_bundle(start, bundle)
+    words = ("ptycho", "train", scan_file, "-o", path, "--start", start, "--epochs", 1, "--width", 0.25, "--support", 8)
+    assert run(capsys, *words, "--quiet").code == 0
+    record = artifacts.load_meta(path)["network"]["start"]
+    assert record["source"] == str(start / "bundle.npz") and record["sha256"] == bundle.fingerprint
+    assert record["facts"]["epochs"] == 3 and record["sha256"] != nn.load_bundle(path).fingerprint
+    assert open_network_run(path).settings == small_settings(1)  # what was not given is the start's
+    assert run(capsys, "resume", path, "--max-steps", 2, "--quiet").code == 0
+    assert artifacts.load_meta(path)["network"]["start"] == record
+    assert nn.load_bundle(path).fingerprint == nn.load_bundle(path / "bundle.npz").fingerprint
+
+
+def parsed(*words):
+    parser = argparse.ArgumentParser()
+    _cli_network._add_network(parser)
+    _cli_network._add_training(parser)
+    return parser.parse_args([str(word) for word in words])
+
+
+def test_the_command_and_the_library_agree_on_defaults():
+    data = small_scan()
+    assert _cli_network._settings(parsed(), data, None) == nn.TrainingSettings(nn.Architecture(npix=data.npix))
+    found = _cli_network._settings(parsed("--loss", "mae", "--tv", 0.1, "--rate", 1e-5, "--real"), data, None)
+    assert found.loss == nn.LossWeights.named("mae", 0.1) and found.least_rate == 1e-5
+    assert not found.architecture.with_phase
+
+
+def test_what_is_not_given_is_that_of_the_start():
+    data = small_scan()
+    base = small_settings(7, groups=200, loss=nn.LossWeights(0.5, squared=0.5, tv=0.2), patience=4, clip=2.0)
+    start = dataclasses.replace(trained()[0].bundle, settings=base)
+    fitted = dataclasses.replace(base, groups=len(data))  # a scan of fewer patterns has fewer groups
+    assert _cli_network._settings(parsed(), data, start) == fitted
+    found = _cli_network._settings(parsed("--loss", "mae", "--epochs", 2, "--groups", 9, "--rate", 1e-5), data, start)
+    assert found == dataclasses.replace(fitted, loss=nn.LossWeights.named("mae", 0.2), epochs=2, groups=9, rate=1e-5,
+                                        least_rate=1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--width", 1), ("--sweeps", 9), ("--real",), ("--gridsize", 1), ("--support", 16), ("--inputs", "amplitude"),
+     ("--activation", "relu"), ("--normalisation", "group")],
+    ids=str,
+)  # fmt: skip
+def test_options_that_contradict_the_start_are_refused(words):
+    with pytest.raises(ValueError, match=f"^{words[0]}: expected .*, as in the network of there, got"):
+        _cli_network._settings(parsed(*words, "--start", "there"), small_scan(), trained()[0].bundle)
+
+
+def test_a_run_that_is_no_training_has_no_bundle(tmp_path):
+    data, bundle = small_scan(), trained()[0].bundle
+    path = save_inferred(tmp_path / "out", nn.infer(bundle, data, groups=5), data, bundle)
+    with pytest.raises(
+        artifacts.SchemaError, match="Expected the run directory of a training.* dluxshera ptycho train"
+    ):
+        nn.load_bundle(path)
+
+
 def test_a_damaged_training_goes_on_from_the_generation_before(tmp_path):
     path = tmp_path / "run"
     calls = []
@@ -151,6 +236,8 @@ def test_train_infer_and_judge_on_the_command_line(capsys, scan_file, tmp_path):
         (("train", "{scan}", "-o", "{new}", "--support", 13), "support"),
         (("train", "{scan}", "-o", "{new}", "--rate", -1), "rate"),
         (("train", "{scan}", "-o", "{new}", "--start", "{missing}"), "got none there"),
+        (("train", "{scan}", "-o", "{new}", "--tv", -1), "Expected tv to be zero or more, got -1.0"),
+        (("train", "{scan}", "-o", "{new}", "--groups", 100), "groups of at most 24"),
         (("train", "{missing}", "-o", "{new}"), "missing"),
         (("infer", "{scan}", "--bundle", "{missing}", "-o", "{new}"), "got none there"),
         (("infer", "{scan}", "--bundle", "{scan}", "-o", "{new}"), "meta of a bundle"),

@@ -6,11 +6,11 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
-from small_network import same_arrays, small_scan, small_settings, trained
+from small_network import BACKGROUND, dark_scan, same_arrays, small_scan, small_settings, trained
 
 from dluxshera import ptychography as pt
 from dluxshera.ptychography import network as nn
-from dluxshera.ptychography.network import steps
+from dluxshera.ptychography.network import steps, training
 from dluxshera.ptychography.network.plateau import Plateau
 from dluxshera.ptychography.network.state_files import training_arrays, training_from_arrays
 
@@ -79,6 +79,46 @@ def test_numbers_that_are_not_finite_are_named_and_end_it():
     assert found.bundle.facts["val_loss"] == found.state.start_loss
 
 
+@pytest.mark.parametrize("more", [{"epochs": 1}, {"epochs": 9, "stop_after": 1}], ids=["last epoch", "early stop"])
+def test_what_the_last_update_of_an_epoch_spoils_is_named_in_that_epoch(more, monkeypatch):
+    """Every number of the epoch is finite before its last update, and none after."""
+    calls, plain = [], training.step
+
+    def spoilt(*arguments):
+        update = plain(*arguments)
+        calls.append(1)
+        network = jax.tree.map(lambda a: a * np.float32(1 if len(calls) < 4 else np.nan), update.network)
+        return update._replace(network=network)
+
+    monkeypatch.setattr(training, "step", spoilt)
+    found = nn.train(small_scan(), small_settings(**more))
+    assert found.result == "nonfinite" and found.state.epochs == 1 and found.state.best_epoch == 0
+    assert found.state.nonfinite == {"epoch": 1, "batch": 3, "layer": "weights of encoder.0.first.weight"}
+    assert np.isfinite(found.history["train_loss"][0]) and not np.isfinite(found.history["val_loss"][0])
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(eqx.filter(found.bundle.model, eqx.is_array)))
+
+
+def test_weights_that_are_not_finite_are_named_though_the_loss_is():
+    """An infinite bias ahead of a tanh: a phase of pi, and no slope."""
+    bundle = trained()[0].bundle
+    at = lambda b: b.network.phase.head.bias  # noqa: E731
+    broken = eqx.tree_at(at, bundle.model, at(bundle.model) + np.inf)
+    found = nn.train(small_scan(), small_settings(), start=dataclasses.replace(bundle, model=broken))
+    assert np.isfinite(found.state.start_loss) and np.isfinite(found.history["val_loss"][0])
+    assert found.state.nonfinite == {"epoch": 1, "batch": 3, "layer": "weights of phase.head.bias"}
+    assert found.state.best_epoch == 0
+
+
+def test_the_scale_of_the_history_is_that_of_the_photons_above_the_background():
+    data, settings = dark_scan(), small_settings(1)
+    found = nn.train(data, settings)
+    course = training._Course.of(data, settings, None, None)
+    model, held = nn.PhysicsNetwork(found.state.network, found.state.conditioning), course.validation
+    expected = eqx.filter_jit(model.predict)(held.x, course.scan, held.corners, course.side).expected
+    counted, sent = (np.sum(np.asarray(n, float) - BACKGROUND) for n in (data.counts[held.index], expected))
+    assert found.history["scale"] == [pytest.approx(np.sqrt(counted / sent), rel=1e-4)]
+
+
 def test_a_network_that_is_broken_from_the_start_is_named():
     bundle = trained()[0].bundle
     at = lambda b: b.network.phase.stages[0].second.bias  # noqa: E731
@@ -128,12 +168,28 @@ def test_another_loss_for_single_patterns_is_compiled_once(monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [({"rate": 1e-5}, "least_rate"), ({"epochs": 0}, "epochs"), ({"validation": 1.0}, "validation"),
-     ({"neighbours": 0}, "neighbours")],
+     ({"neighbours": 0}, "neighbours"), ({"seed": -1}, "seed"), ({"patience": -1}, "patience"),
+     ({"stop_after": -1}, "stop_after"), ({"groups": 0}, "groups"), ({"rate": np.nan}, "rate"), ({"clip": 0}, "clip"),
+     ({"epochs": True}, "epochs")],
     ids=str,
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(wrong, words):
-    with pytest.raises(pt.ScanError, match=words):
+    with pytest.raises(pt.ScanError, match=f"^Expected {words} to be"):
         small_settings(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"patience": np.nan}, {"epochs": 1.5}, {"epochs": "2"}, {"neighbours": None}, {"rate": "1"}, {"groups": 2.5},
+     {"gridsize": 2.0}, {"sweeps": 2.5}, {"npix": [16]}, {"width": "1"}, {"skips": 1}, {"inputs": 3}, {"tv": True}],
+    ids=str,
+)  # fmt: skip
+def test_records_of_settings_with_other_types_are_refused(wrong):
+    record, (name, _) = small_settings().record(), *wrong.items()
+    part = next((record[key] for key in ("architecture", "loss") if name in record[key]), record)
+    part.update(wrong)
+    with pytest.raises(pt.ScanError, match=f"^Expected {name} to be .*, got"):
+        nn.TrainingSettings.from_record(record)
 
 
 def test_scans_that_cannot_be_trained_on_are_refused():
@@ -142,6 +198,8 @@ def test_scans_that_cannot_be_trained_on_are_refused():
         nn.train(pt.ScanData(data.counts, data.positions), small_settings())
     with pytest.raises(pt.ScanError, match="Expected patterns of 64 x 64"):
         nn.train(data, nn.TrainingSettings())
+    with pytest.raises(pt.ScanError, match="groups of at most 24, one for each pattern, got 25"):
+        nn.train(data, small_settings(groups=25))
     with pytest.raises(pt.ScanError, match="3 points but 4 coordinates"):
         nn.train(data.select(np.arange(3)), small_settings())
 
@@ -151,3 +209,8 @@ def test_settings_come_back_from_their_record():
     assert nn.TrainingSettings.from_record(settings.record()) == settings and settings.loss.name == "poisson+tv"
     with pytest.raises(pt.ScanError, match="bogus"):
         nn.TrainingSettings.from_record(settings.record() | {"bogus": 1})
+    for part in ("architecture", "loss"):
+        with pytest.raises(pt.ScanError, match=f"Expected {part} to be a mapping"):
+            nn.TrainingSettings.from_record(settings.record() | {part: None})
+        with pytest.raises(pt.ScanError, match="bogus"):
+            nn.TrainingSettings.from_record(settings.record() | {part: {"bogus": 1}})

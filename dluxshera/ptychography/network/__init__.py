@@ -5,7 +5,9 @@ from .bundle import load_bundle as load_bundle
 from .bundle import save_bundle as save_bundle
 from .forward import PhysicsNetwork as PhysicsNetwork
 from .inferring import Inferred as Inferred
+from .inferring import ProbeWarning as ProbeWarning
 from .inferring import infer as infer
+from .inferring import probe_overlap as probe_overlap
 from .network import PatchNetwork as PatchNetwork
 from .settings import Architecture as Architecture
 from .settings import LossWeights as LossWeights

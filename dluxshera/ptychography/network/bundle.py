@@ -1,6 +1,7 @@
 """A trained network as a file: weights by path, settings, constants of the inputs, probe and schema version."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -12,9 +13,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from ...inference import run_artifacts as artifacts
 from ...inference._artifact_npz import decode_npz, encode_npz, plain_arrays
+from ..data_checks import checked_background, checked_probe
 from ..scan_errors import ScanError
 from ..whole_file import whole_file
 from .forward import PhysicsNetwork
@@ -42,6 +45,8 @@ class Bundle:
     background : array () or (N, N), photons per pixel
     facts : dict
         Plain values: epochs, validation loss, parameters.
+    source : str
+        The file that it was loaded from.
     """
 
     model: PhysicsNetwork
@@ -49,6 +54,15 @@ class Bundle:
     probe: np.ndarray
     background: np.ndarray
     facts: dict[str, Any]
+    source: str = "memory"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights and of the constants of the inputs."""
+        digest = hashlib.sha256()
+        for name, array in weights_by_path(self.model).items():
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything as plain arrays: those of `bundle.npz`."""
@@ -73,15 +87,19 @@ class Bundle:
             Naming `where` and what does not fit.
         """
         meta = _meta(arrays, where)
-        settings = TrainingSettings.from_record(meta["settings"])
-        architecture = settings.architecture
+        try:
+            settings = TrainingSettings.from_record(meta["settings"])
+        except ScanError as error:
+            raise ScanError(f"{where}: meta: settings: {error}") from error
         weights = {k.removeprefix(WEIGHTS): v for k, v in arrays.items() if k.startswith(WEIGHTS)}
         network = network_from(blank_network(settings), weights, where)
-        channels, npix = architecture.channels, architecture.npix
-        wanted = {"input_offset": (channels,), "input_gain": (channels,), "probe": (-1, npix, npix), "background": None}
-        offset, gain, probe, background = (_checked(arrays, name, shape, where) for name, shape in wanted.items())
-        conditioning = Conditioning(jnp.asarray(offset), jnp.asarray(gain))
-        return Bundle(PhysicsNetwork(network, conditioning), settings, probe, background, dict(meta["facts"]))
+        for name, weight in weights.items():
+            _check_finite(weight, WEIGHTS + name, where)
+        offset, gain = (_constants(arrays, name, settings, where) for name in ("input_offset", "input_gain"))
+        model, npix = PhysicsNetwork(network, Conditioning(offset, gain)), settings.architecture.npix
+        probe = checked_probe(_there(arrays, "probe", where), npix, where).astype(np.complex64)
+        background = checked_background(_there(arrays, "background", where), npix, where).astype(np.float32)
+        return Bundle(model, settings, probe, background, dict(meta["facts"]), where)
 
 
 def save_bundle(folder: str | os.PathLike, bundle: Bundle, overwrite: bool = False) -> Path:
@@ -123,6 +141,7 @@ def load_bundle(folder: str | os.PathLike) -> Bundle:
     """
     path = Path(folder)
     if (path / "MANIFEST.json").is_file():
+        _check_is_training(path)
         return Bundle.from_arrays(artifacts.load_arrays(path, "bundle"), str(path / FILE))
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
@@ -132,6 +151,14 @@ def load_bundle(folder: str | os.PathLike) -> Bundle:
     except (artifacts.CorruptArtifact, OSError) as error:
         raise ScanError(f"{file}: Expected a bundle, got a damaged file: {error}") from error
     return Bundle.from_arrays(arrays, str(file))
+
+
+def _check_is_training(run_dir: Path) -> None:
+    if "bundle" not in artifacts.extra_names(run_dir):
+        raise artifacts.SchemaError(
+            f"{run_dir}: Expected the run directory of a training, with {FILE}, got another run's. Give one of "
+            "dluxshera ptycho train."
+        )
 
 
 def weights_by_path(tree: Any) -> dict[str, np.ndarray]:
@@ -170,23 +197,39 @@ def blank_network(settings: TrainingSettings) -> PatchNetwork:
 
 def _meta(arrays: Mapping[str, np.ndarray], where: str) -> dict[str, Any]:
     try:
-        meta = json.loads(str(arrays["meta"]))
-        schema, _ = meta["schema"], (meta["settings"].keys(), meta["facts"].keys())
-    except (KeyError, json.JSONDecodeError, TypeError, AttributeError) as error:
-        raise ScanError(f"{where}: Expected the meta of a bundle, got: {error!r}.") from error
+        meta = json.loads(str(_there(arrays, "meta", where)))
+    except (ValueError, RecursionError) as error:
+        raise ScanError(f"{where}: meta: Expected the meta of a bundle, got: {error}") from error
+    if not isinstance(meta, dict):
+        raise ScanError(f"{where}: meta: Expected the meta of a bundle, a mapping, got {type(meta).__name__}.")
+    schema = meta.get("schema")
     version = _VERSION.fullmatch(schema) if isinstance(schema, str) else None
     if version is None:
-        raise ScanError(f"{where}: Expected schema {SCHEMA}, got {schema!r}.")
+        raise ScanError(f"{where}: meta: Expected schema {SCHEMA}, got {schema!r}.")
     if int(version[1]) > int(_VERSION.fullmatch(SCHEMA)[1]):
         raise ScanError(f"{where}: needs a dluxshera that reads {schema}; this one reads {SCHEMA}. Upgrade dluxshera.")
+    for key in ("settings", "facts"):
+        if not isinstance(meta.get(key), dict):
+            raise ScanError(f"{where}: meta: Expected {key} to be a mapping, got {type(meta.get(key)).__name__}.")
     return meta
 
 
-def _checked(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...] | None, where: str) -> np.ndarray:
-    array = arrays.get(name)
-    if array is None:
-        raise ScanError(f"{where}: Expected {name}, got none.")
-    fits = shape is None or (array.ndim == len(shape) and array.shape[1:] == shape[1:] and shape[0] in (-1, len(array)))
-    if not fits or array.dtype.kind not in "fc" or not np.isfinite(array).all():
-        raise ScanError(f"{where}: Expected finite {name} of shape {shape}, got {array.dtype} {array.shape}.")
-    return array
+def _there(arrays: Mapping[str, np.ndarray], name: str, where: str) -> np.ndarray:
+    if arrays.get(name) is None:
+        raise ScanError(f"{where}: {name}: Expected the {name} of a bundle, got none. Give the run of a training.")
+    return arrays[name]
+
+
+def _constants(arrays: Mapping[str, np.ndarray], name: str, settings: TrainingSettings, where: str) -> Array:
+    """Offset or gain of the inputs, float32."""
+    array, shape = _there(arrays, name, where), (settings.architecture.channels,)
+    if array.dtype.kind != "f" or array.shape != shape:
+        raise ScanError(f"{where}: {name}: Expected real numbers of shape {shape}, got {array.dtype} {array.shape}.")
+    _check_finite(array, name, where)
+    return jnp.asarray(array, jnp.float32)
+
+
+def _check_finite(array: np.ndarray, name: str, where: str) -> None:
+    bad = int((~(np.abs(array) <= np.finfo(np.float32).max)).sum())
+    if bad:
+        raise ScanError(f"{where}: {name}: Expected finite numbers, got {bad} that are not. Train anew.")

@@ -61,7 +61,7 @@ class GroupSet(NamedTuple):
         return len(self.index)
 
 
-def scan_arrays(data: ScanData, probe: np.ndarray | None = None) -> ScanArrays:
+def scan_arrays(data: ScanData, probe: np.ndarray | None = None, background: np.ndarray | None = None) -> ScanArrays:
     """Give a scan in single precision.
 
     Parameters
@@ -69,19 +69,23 @@ def scan_arrays(data: ScanData, probe: np.ndarray | None = None) -> ScanArrays:
     data : ScanData
     probe : complex array (M, N, N), optional
         In place of the data's.
+    background : array () or (N, N), photons per pixel, optional
+        In place of the data's.
 
     Raises
     ------
     ScanError
         As `light_arrays`.
     """
-    modes, background = light_arrays(data, probe)
+    modes, background = light_arrays(data, probe, background)
     counts = jnp.asarray(np.asarray(data.counts, np.float32))
     used = None if data.mask is None else jnp.asarray(data.mask)
     return ScanArrays(counts, used, jnp.asarray(modes), jnp.asarray(background))
 
 
-def light_arrays(data: ScanData, probe: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def light_arrays(
+    data: ScanData, probe: np.ndarray | None = None, background: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Give probe (M, N, N) and background () or (N, N) of a scan in single precision; arguments as of `scan_arrays`.
 
     Raises
@@ -95,8 +99,8 @@ def light_arrays(data: ScanData, probe: np.ndarray | None = None) -> tuple[np.nd
     if data.interpolation != "bilinear":
         raise ScanError(f'{data.source}: Expected interpolation "bilinear", got {data.interpolation!r}.')
     modes = np.asarray(modes, np.complex64)
-    background = np.asarray(0.0 if data.background is None else data.background, np.float32)
-    return modes.reshape(-1, *modes.shape[-2:]), background
+    dark = data.background if background is None else background
+    return modes.reshape(-1, *modes.shape[-2:]), np.asarray(0.0 if dark is None else dark, np.float32)
 
 
 def group_set(data: ScanData, gridsize: int, groups: int | None, neighbours: int, seed: int) -> GroupSet:
@@ -108,7 +112,7 @@ def group_set(data: ScanData, gridsize: int, groups: int | None, neighbours: int
     gridsize : int
         C = gridsize^2 patterns to a group.
     groups : int or None
-        How many; one for each pattern by default.
+        How many; one for each pattern by default, and at most.
     neighbours : int
         K, from which members are drawn.
     seed : int
@@ -116,9 +120,14 @@ def group_set(data: ScanData, gridsize: int, groups: int | None, neighbours: int
     Raises
     ------
     ScanError
-        As `group_patterns`.
+        For more groups than patterns, and as `group_patterns`.
     """
     number = len(data) if groups is None else groups
+    if number > len(data):
+        raise ScanError(
+            f"{data.source}: Expected groups of at most {len(data)}, one for each pattern, got {number}. Lower groups "
+            "(--groups)."
+        )
     found = group_patterns(data.positions, gridsize, number, seed, neighbours)
     corners = np.asarray(data.positions, float)[found.nn_indices] - data.npix // 2
     origins = np.floor(corners.min(axis=1)).astype(int)

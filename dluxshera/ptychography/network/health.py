@@ -55,6 +55,11 @@ def first_nonfinite(arrays: Mapping[str, Any]) -> str | None:
     return next((name for name, array in arrays.items() if not bool(np.isfinite(np.asarray(array)).all())), None)
 
 
+def unsound_weight(network: Any) -> str | None:
+    """What weights hold a number that is not finite; None if all are sound."""
+    return first_nonfinite({f"weights of {k}": v for k, v in _named(network).items()})
+
+
 def blamed_layer(model: PhysicsNetwork, x: Float[Array, "b h w c"], expected: Array, slopes: Any) -> str:
     """Name what failed first in a batch: a weight, an input, a layer on the way, the physics, or a gradient.
 
@@ -66,7 +71,7 @@ def blamed_layer(model: PhysicsNetwork, x: Float[Array, "b h w c"], expected: Ar
     slopes : PatchNetwork
         The gradient.
     """
-    name = first_nonfinite({f"weights of {k}": v for k, v in _named(model.network).items()})
+    name = unsound_weight(model.network)
     if name is not None:
         return name
     stages: dict[str, Any] = {"input": x, **model(x).activations, "expected counts": expected}

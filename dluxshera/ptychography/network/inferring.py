@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+import warnings
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,10 +17,16 @@ from ..scan_errors import ScanError
 from ..stitching import canvas_of, coverage_mask, energy_inside, illumination, stitch
 from .bundle import Bundle
 from .forward import patch_weight
-from .group_sets import group_set, scan_arrays
+from .group_sets import ScanArrays, group_set, scan_arrays
 from .inputs import placed, raw_inputs, start_of
+from .option_checks import LEAST, MOST, check_number, check_whole
 
 BATCH = 32  # groups that are computed together
+ALIKE = 0.99  # overlap of two probes that pass for the same
+
+
+class ProbeWarning(UserWarning):
+    """The probe of the data differs in more than its scale from the one that a network was trained with."""
 
 
 class Inferred(NamedTuple):
@@ -28,12 +35,13 @@ class Inferred(NamedTuple):
     Attributes
     ----------
     reconstruction : Reconstruction
-        Object, probe, positions and coverage on the canvas of the scan.
+        Object, probe and positions on the canvas of the scan; coverage and deviance are those of the patterns read.
     covered : array of bool (h, w)
-        Where the scan's light falls.
+        Where the light of the patterns read falls, and a patch reaches.
     facts : dict
-        Plain values: `patterns`, `groups`, `seconds` (without compilation), `patterns_per_second`, `compile_seconds`,
-        `energy_inside` (fraction of the light that the canvas holds), `patch_energy_inside`, `rescaled`.
+        Plain values: `patterns` (read: those in a group), `groups`, `seconds` (without compilation),
+        `patterns_per_second`, `compile_seconds`, `energy_inside` (fraction of their light that the canvas holds),
+        `patch_energy_inside`, `rescaled`, `corrected`.
     """
 
     reconstruction: Reconstruction
@@ -58,7 +66,8 @@ def infer(
     ----------
     bundle : Bundle
     data : ScanData
-        Its own probe, where it has one, takes the place of the bundle's: they must be the same but for their scale.
+        Its own probe and background, where it has them, take the place of the bundle's. The probe should be the
+        bundle's but for its scale: a `ProbeWarning` says where it is not.
     groups : int, optional
         One for each pattern by default; fewer are faster, and leave patterns out.
     neighbours : int, optional
@@ -75,7 +84,7 @@ def infer(
     Raises
     ------
     ScanError
-        For patterns of another N, or too few of them for a group.
+        For patterns of another N, too few of them for a group, or options that make no sense.
     """
     architecture, settings = bundle.settings.architecture, bundle.settings
     if data.npix != architecture.npix:
@@ -83,11 +92,12 @@ def infer(
             f"{data.source}: Expected patterns of {architecture.npix} x {architecture.npix}, for which the network was "
             f"trained, got {data.npix} x {data.npix}."
         )
-    if rescale is not None and not 0 < rescale < np.inf:
-        raise ScanError(f"Expected rescale above zero, got {rescale}.")
-    probe = bundle.probe if data.probe is None else np.asarray(data.probe)
-    scan = scan_arrays(data, probe)
     neighbours = settings.neighbours if neighbours is None else neighbours
+    check_whole(1, groups=len(data) if groups is None else groups, neighbours=neighbours, batch=batch)
+    check_whole(0, seed=seed)
+    if rescale is not None:
+        check_number("above zero", LEAST, MOST, rescale=rescale)
+    scan = _scan_arrays(bundle, data)
     found = group_set(data, architecture.gridsize, groups, neighbours, seed)
     patches, seconds, compiling = _all_patches(bundle, scan, found, batch, corrected)
     begun = time.perf_counter()
@@ -97,19 +107,59 @@ def infer(
     stitched = stitch(patches.reshape(-1, *patches.shape[2:]), corners.reshape(-1, 2), canvas.shape, weight)
     seconds += time.perf_counter() - begun
     object = stitched.object if rescale is None else rescale * stitched.object
-    light = illumination(scan.probe, canvas.corners, canvas.shape)
+    read = np.unique(found.index)
+    light = np.where(stitched.coverage, illumination(scan.probe, canvas.corners[read], canvas.shape), 0)
     facts = {
-        "patterns": len(data),
+        "patterns": len(read),
         "groups": len(found),
         "seconds": seconds,
-        "patterns_per_second": len(data) / seconds,
+        "patterns_per_second": len(read) / seconds,
         "compile_seconds": compiling,
-        "energy_inside": energy_inside(scan.probe, canvas.corners, canvas.shape),
+        "energy_inside": energy_inside(scan.probe, canvas.corners[read], canvas.shape),
         "patch_energy_inside": stitched.inside,
         "rescaled": rescale,
         "corrected": corrected,
     }
-    return Inferred(_reconstruction(data, scan, object, canvas, light, facts), coverage_mask(light), facts)
+    return Inferred(_reconstruction(data, read, scan, object, canvas, light, facts), coverage_mask(light), facts)
+
+
+def probe_overlap(first: np.ndarray, second: np.ndarray) -> float:
+    """How alike two probes (M, N, N) are but for their scale: 1 for the same, 0 for orthogonal ones.
+
+    Of one mode |<P, Q>| / (|P| |Q|); of several the same of their mutual intensities, sum_m P_m(x) conj(P_m(y)), which
+    do not ask how the light is shared out among modes.
+
+    Parameters
+    ----------
+    first, second : complex array (M, N, N)
+        They may have different numbers of modes.
+    """
+    one, other = (np.asarray(probe, complex).reshape(len(probe), -1) for probe in (first, second))
+    one, other = one / np.linalg.norm(one), other / np.linalg.norm(other)
+    product = lambda a, b: np.sum(np.abs(a.conj() @ b.T) ** 2)  # noqa: E731
+    return float(np.sqrt(product(one, other) / np.sqrt(product(one, one) * product(other, other))))
+
+
+def _scan_arrays(bundle: Bundle, data: ScanData) -> ScanArrays:
+    """The scan with the bundle's probe and background where it has none of its own."""
+    if data.probe is not None:
+        _warn_of_another_probe(bundle, data)
+    probe = bundle.probe if data.probe is None else None
+    return scan_arrays(data, probe, bundle.background if data.background is None else None)
+
+
+def _warn_of_another_probe(bundle: Bundle, data: ScanData) -> None:
+    modes, trained = len(data.probe), len(bundle.probe)
+    overlap = probe_overlap(data.probe, bundle.probe)
+    if modes == trained and overlap >= ALIKE:
+        return
+    differs = f"with {modes} modes where it has {trained}" if modes != trained else f"with an overlap of {overlap:.3g}"
+    warnings.warn(
+        f"{data.source}: the probe is not that of the network's training, {differs}. The data's own is used; leave it "
+        "out to use the bundle's, or train on such data.",
+        ProbeWarning,
+        stacklevel=4,
+    )
 
 
 @eqx.filter_jit
@@ -138,7 +188,7 @@ def _all_patches(bundle: Bundle, scan, found, batch: int, corrected: bool) -> tu
     return np.concatenate(parts), time.perf_counter() - compiled, compiled - begun
 
 
-def _reconstruction(data: ScanData, scan, object, canvas, light, facts) -> Reconstruction:
+def _reconstruction(data: ScanData, read, scan, object, canvas, light, facts) -> Reconstruction:
     made = Reconstruction(
         object=object.astype(np.complex64),
         probe=np.asarray(scan.probe),
@@ -152,7 +202,9 @@ def _reconstruction(data: ScanData, scan, object, canvas, light, facts) -> Recon
         history={},
         facts=facts,
     )
-    deviance = deviances(made.model(), data.counts, {"all": data.mask})["all"]
+    seen = dataclasses.replace(made, positions=made.positions[read]).model()
+    used = data.mask if data.mask is None or data.mask.ndim == 2 else data.mask[read]
+    deviance = deviances(seen, np.asarray(data.counts)[read], {"all": used})["all"]
     history = {"seconds": facts["seconds"], "loss": deviance / 2, "deviance": deviance, "stage": 0}
     found = {"deviance": deviance, "history": {name: np.asarray([value]) for name, value in history.items()},
              "facts": facts | {"fitted_deviance": deviance}}  # fmt: skip

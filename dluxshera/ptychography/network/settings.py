@@ -1,22 +1,17 @@
 """What a network is and how it is trained: plain numbers and names, checked, and kept in every bundle."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from ..grouping import DEFAULT_NEIGHBOURS
 from ..scan_errors import ScanError
+from .option_checks import BELOW_ONE, LEAST, MOST, check_keys, check_name, check_number, check_types, check_whole
 
 FILTERS = {16: (32,), 32: (32, 64), 64: (32, 64, 128), 128: (16, 32, 64, 128)}  # of the stages, by N, at width 1
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu")
 NORMALISATIONS = ("none", "channel", "group")
 INPUTS = ("field", "amplitude")
-
-
-def _check_name(what: str, name: str, names: tuple[str, ...]) -> None:
-    if name not in names:
-        raise ScanError(f"Expected {what} among {', '.join(names)}, got {name!r}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +55,17 @@ class Architecture:
     with_phase: bool = True
 
     def __post_init__(self):
-        _check_name("activation", self.activation, ACTIVATIONS)
-        _check_name("normalisation", self.normalisation, NORMALISATIONS)
-        _check_name("inputs", self.inputs, INPUTS)
+        check_types(Architecture, vars(self))
+        check_name("activation", self.activation, ACTIVATIONS)
+        check_name("normalisation", self.normalisation, NORMALISATIONS)
+        check_name("inputs", self.inputs, INPUTS)
+        check_whole(1, npix=self.npix, gridsize=self.gridsize)
+        if self.support is not None:
+            check_whole(1, support=self.support)
+        check_whole(0, sweeps=self.sweeps)
+        check_number("above zero", LEAST, MOST, width=self.width)
         if self.npix not in FILTERS:
             raise ScanError(f"Expected npix among {', '.join(map(str, FILTERS))}, got {self.npix}.")
-        if self.gridsize < 1 or self.sweeps < 0 or not 0 < self.width < math.inf:
-            raise ScanError(
-                f"Expected gridsize of 1 or more, sweeps of 0 or more and a width above zero, got {self.gridsize}, "
-                f"{self.sweeps} and {self.width}."
-            )
         step = 2 ** len(FILTERS[self.npix])
         if not step <= self.side <= self.npix or self.side % step:
             raise ScanError(f"Expected support a multiple of {step} up to {self.npix}, got {self.side}.")
@@ -117,21 +113,25 @@ class LossWeights:
     tv: float | int = 0.0
 
     def __post_init__(self):
-        data = (self.poisson, self.mae, self.squared)
-        if not all(0 <= w < math.inf for w in (*data, self.tv)) or not any(data):
-            raise ScanError(f"Expected weights of zero or more, one of poisson, mae and squared above it, got {self}.")
+        check_types(LossWeights, vars(self))
+        check_number("zero or more", 0, MOST, **dataclasses.asdict(self))
+        if not (self.poisson or self.mae or self.squared):
+            raise ScanError("Expected a weight above zero of poisson, mae or squared, got none.")
 
     @staticmethod
     def named(name: str, tv: float | int = 0.0) -> "LossWeights":
         """The weights of one loss: "poisson" (or "nll"), "mae" or "squared"."""
         name = "poisson" if name == "nll" else name
-        _check_name("loss", name, ("poisson", "mae", "squared"))
+        check_name("loss", name, ("poisson", "mae", "squared"))
         return LossWeights(**({"poisson": 0.0} | {name: 1.0}), tv=tv)
 
     @property
     def name(self) -> str:
         """What it is called: the losses that have a weight."""
         return "+".join(name for name in ("poisson", "mae", "squared", "tv") if getattr(self, name))
+
+
+PARTS = {"architecture": Architecture, "loss": LossWeights}  # of the settings of a training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,26 +168,26 @@ class TrainingSettings:
     neighbours: int = DEFAULT_NEIGHBOURS
     epochs: int = 50
     batch: int = 16
-    rate: float = 1e-3
-    factor: float = 0.5
+    rate: float | int = 1e-3
+    factor: float | int = 0.5
     patience: int = 2
-    least_rate: float = 1e-4
+    least_rate: float | int = 1e-4
     stop_after: int = 0
-    validation: float = 0.05
+    validation: float | int = 0.05
     clip: float | int = 1.0
     seed: int = 0
 
     def __post_init__(self):
-        whole = (self.epochs, self.batch, self.neighbours)
-        if min(whole) < 1 or min(self.patience, self.stop_after, self.seed) < 0:
-            raise ScanError(f"Expected epochs, batch and neighbours of 1 or more, got {whole}.")
-        if not (0 < self.least_rate <= self.rate < math.inf and 0 < self.factor < 1 and 0 < self.clip):
-            raise ScanError(
-                f"Expected 0 < least_rate <= rate, 0 < factor < 1 and clip above zero, got {self.least_rate}, "
-                f"{self.rate}, {self.factor} and {self.clip}."
-            )
-        if not 0 <= self.validation < 1:
-            raise ScanError(f"Expected validation in [0, 1), got {self.validation}.")
+        check_types(TrainingSettings, vars(self))
+        check_whole(1, epochs=self.epochs, batch=self.batch, neighbours=self.neighbours)
+        check_whole(0, patience=self.patience, stop_after=self.stop_after, seed=self.seed)
+        if self.groups is not None:
+            check_whole(1, groups=self.groups)
+        check_number("above zero", LEAST, MOST, rate=self.rate)
+        check_number(f"above zero and at most the rate, {self.rate}", LEAST, self.rate, least_rate=self.least_rate)
+        check_number("above zero and below one", LEAST, BELOW_ONE, factor=self.factor)
+        check_number("zero or more and below one", 0, BELOW_ONE, validation=self.validation)
+        check_number("above zero", LEAST, clip=self.clip)
 
     def record(self) -> dict[str, Any]:
         """Plain values, from which `from_record` makes the same settings."""
@@ -202,9 +202,17 @@ class TrainingSettings:
         ScanError
             For keys that are not known or values that make no sense.
         """
-        parts = {"architecture": Architecture, "loss": LossWeights}
-        try:
-            given = {k: parts[k](**v) if k in parts else v for k, v in record.items()}
-            return TrainingSettings(**given)
-        except TypeError as error:
-            raise ScanError(f"Expected the settings of a training, got: {error}.") from error
+        check_keys("settings", record, _names(TrainingSettings))
+        parts = {name: _part(name, kind, record.get(name, {})) for name, kind in PARTS.items()}
+        check_types(TrainingSettings, {**record, **parts})
+        return TrainingSettings(**{**record, **parts})
+
+
+def _part(name: str, kind: type, record: Any) -> Any:
+    check_keys(name, record, _names(kind))
+    check_types(kind, record)
+    return kind(**record)
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))

@@ -16,6 +16,7 @@ from .losses import mean_error, total_variation
 from .network import PatchNetwork
 from .patches import counts_of, merged
 from .settings import LossWeights
+from .sweeps import flat_level
 
 DECAYS = (np.float32(0.9), np.float32(0.999))  # typed, so that double precision elsewhere changes no bit
 
@@ -54,11 +55,11 @@ class Update(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """Of each group: loss, and the sums whose ratio is the best-fit scale of the model's amplitudes."""
+    """Of each group: loss, and the photons that were counted and expected, without the background."""
 
     loss: Float[Array, " b"]
-    product: Float[Array, " b"]
-    power: Float[Array, " b"]
+    counted: Float[Array, " b"]
+    expected: Float[Array, " b"]
 
 
 def optimiser(clip: float | int) -> optax.GradientTransformation:
@@ -118,15 +119,28 @@ def look(
     weights: LossWeights,
     side: int,
 ) -> Looked:
-    """Loss and best-fit scale of some groups, without an update; arguments as of `step`."""
+    """Loss and photons of some groups, without an update; arguments as of `step`."""
     chosen = groups[rows]
     predicted = model.predict(chosen.x, scan, chosen.corners, side)
     counts, used = scan.counts[chosen.index], scan.used_in(chosen.index)
     error = mean_error(weights, counts, predicted.expected, used)
+    return Looked(error, *photons_of(counts, predicted.expected, scan.background, used))
+
+
+def photons_of(
+    counts: Float[Array, "b C N N"],
+    expected: Float[Array, "b C N N"],
+    background: Float[Array, "..."],
+    used: Bool[Array, "..."] | None,
+) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """Photons of each group that were counted and expected, above the background, in the pixels that are used.
+
+    The root of their ratio is the factor by which amplitudes are too small: one for the true object at any dose, unlike
+    a fit of roots, because the mean of counts is what is expected, and the mean of their root is not its root.
+    """
     seen = jnp.ones((), bool) if used is None else used
-    amplitude = jnp.sqrt(jnp.maximum(predicted.expected, 0))
-    product = jnp.sum(jnp.where(seen, jnp.sqrt(counts) * amplitude, 0), axis=(1, 2, 3))
-    return Looked(error, product, jnp.sum(jnp.where(seen, predicted.expected, 0), axis=(1, 2, 3)))
+    counted, sent = (jnp.sum(jnp.where(seen, n - background, 0), axis=(1, 2, 3)) for n in (counts, expected))
+    return counted, sent
 
 
 @eqx.filter_jit
@@ -146,7 +160,7 @@ def flat_loss(scan: ScanArrays, groups: Prepared, weights: LossWeights, side: in
     """Loss of a flat object that lets through the light that was counted."""
     counts, used = scan.counts[groups.index], scan.used_in(groups.index)
     light = jnp.sum(scan.probe.real**2 + scan.probe.imag**2)
-    level = jnp.sqrt(jnp.sum(counts) / (groups.index.size * light))
+    level = flat_level(counts, used, scan.probe, scan.background, light)
     canvas = jnp.full((groups.index.shape[0], side, side), level, scan.probe.dtype)
     expected = counts_of(canvas, scan.probe, groups.corners, scan.background)
     return jnp.mean(mean_error(weights, counts, expected, used))

@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
 from ..exit_waves import with_counted_amplitude
-from ..propagation import cut_windows, windows_transposed
+from ..propagation import cut_windows, modes_far_field, windows_transposed
 
 DAMPING = np.float32(1e-2)  # of the largest light, added to a pixel's: what is dark stays as it was
 MOMENTUM = np.float32(0.7)
+LEAST = np.float32(0.1)  # share of a flat object's light that used pixels see at least; its square, of the counts
 
 
 class Estimate(NamedTuple):
@@ -73,7 +74,41 @@ def estimated(
         moved = ahead + scale * windows_transposed(missing(ahead), corners, shape)
         return (jnp.abs(moved).astype(moved.dtype) if is_real else moved, object), None
 
-    level = jnp.sqrt(jnp.sum(counts) / (counts.shape[0] * jnp.sum(light)))
+    level = flat_level(counts, used, probe, background, jnp.sum(light))
     flat = jnp.full(shape, level, probe.dtype)
     (object, _), _ = jax.lax.scan(sweep, (flat, flat), None, length=sweeps)
     return Estimate(object, missing(object) / jnp.max(light))
+
+
+def flat_level(
+    counts: Float[Array, "*g N N"],
+    used: Bool[Array, "..."] | None,
+    probe: Complex[Array, "M N N"],
+    background: Float[Array, "..."],
+    light: Float[Array, ""],
+) -> Float[Array, ""]:
+    """Amplitude of the flat object that sends as many photons into the used pixels as were counted there.
+
+    The background is taken out of the counts, of which a hundredth is left at least. Where a mask hides nearly all that
+    a flat object would send, a tenth of the light is taken to be seen.
+
+    Parameters
+    ----------
+    counts : array (..., N, N)
+        Zero where pixels are not used.
+    used : array of bool (N, N) or (..., N, N), or None
+    probe : complex array (M, N, N)
+    background : array () or (N, N)
+    light : array ()
+        Sum of |P|^2.
+    """
+    patterns, total = counts.size // (counts.shape[-1] * counts.shape[-2]), jnp.sum(counts)
+    if used is None:
+        dark, seen = patterns * jnp.sum(jnp.broadcast_to(background, counts.shape[-2:])), patterns * light
+    else:
+        used = jnp.broadcast_to(used, counts.shape)
+        far = modes_far_field(probe, jnp.ones((1, *counts.shape[-2:]), probe.dtype))[0]
+        flat = jnp.sum(far.real**2 + far.imag**2, axis=0)
+        dark = jnp.sum(jnp.where(used, background, 0))
+        seen = jnp.maximum(jnp.sum(jnp.where(used, flat, 0)), LEAST * patterns * light)
+    return jnp.sqrt(jnp.maximum(total - dark, LEAST**2 * total) / seen)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -15,12 +15,12 @@ from ..scan_errors import ScanError
 from .bundle import Bundle
 from .forward import PhysicsNetwork
 from .group_sets import ScanArrays, group_set, light_arrays, scan_arrays
-from .health import blamed_layer, dead_fraction
+from .health import blamed_layer, dead_fraction, unsound_weight
 from .inputs import Conditioning, all_inputs
 from .network import PatchNetwork
 from .plateau import Plateau
 from .settings import TrainingSettings
-from .steps import Prepared, flat_loss, look, optimiser, slopes_of, step
+from .steps import Looked, Prepared, flat_loss, look, optimiser, slopes_of, step
 
 COLUMNS = ("train_loss", "val_loss", "learning_rate", "grad_norm", "scale", "dead_fraction", "seconds")
 
@@ -42,9 +42,11 @@ class TrainingState:
     best_epoch : int
     history : dict of lists
         Of every epoch: `train_loss` and `val_loss` (of the data, in its own units), `learning_rate`, `grad_norm`
-        (mean), `scale` (best fit of the counted to the model's amplitudes, validation), `dead_fraction`, `seconds`.
+        (mean), `scale` (root of the photons counted over those expected, without background, validation: one where
+        amplitudes are right), `dead_fraction`, `seconds`.
     nonfinite : dict or None
-        `epoch`, `batch` and `layer` of the first numbers that were not finite; nothing was updated from there on.
+        `epoch`, counted from 1, `batch` of the epoch, counted from 0, and `layer` of the first numbers that were not
+        finite; nothing was updated from there on. What an epoch's last update spoils is named by its last batch.
     """
 
     network: PatchNetwork
@@ -130,6 +132,11 @@ def train(
     ------
     ScanError
         For data without a probe, with another N, too few patterns for a group, or a start of another architecture.
+
+    Notes
+    -----
+    Training ends with the first number that is not finite, also where an epoch's last update brings it forth: after
+    every epoch the weights and the validation loss are looked at.
     """
     _check(data, settings, start)
     course = _Course.of(data, settings, start, resume)
@@ -200,9 +207,10 @@ class _Course:
             alive = update.finite.astype(jnp.float32)
             seen.append((update.loss, update.grad_norm, update.finite))
         losses, norms, finite = (np.asarray(column) for column in zip(*seen, strict=True))
-        nonfinite = None if finite.all() else self._blame(model, state.epochs, int(np.argmin(finite)))
         loss, scale = self.validated(model)
-        better = loss < state.plateau.best
+        broken = unsound_weight(model.network) is not None or not np.isfinite(loss)
+        nonfinite = self._blame(model, state.epochs, finite) if broken or not finite.all() else None
+        better = loss < state.plateau.best and not broken
         row = (losses.mean(dtype=float), loss, rate, norms.mean(dtype=float), scale,
                dead_fraction(model, self.validation.x[: settings.batch]), time.perf_counter() - begun)  # fmt: skip
         history = {name: [*state.history[name], float(value)] for name, value in zip(COLUMNS, row, strict=True)}
@@ -211,7 +219,7 @@ class _Course:
             model.network if better else state.best,
             moments,
             self.conditioning,
-            state.plateau.after(loss, settings),
+            state.plateau.after(np.nan if broken else loss, settings),
             state.start_loss,
             state.epochs + 1 if better else state.best_epoch,
             history,
@@ -219,25 +227,34 @@ class _Course:
         )
 
     def validated(self, model: PhysicsNetwork) -> tuple[float, float]:
-        """Mean loss and best-fit scale over the groups held back."""
-        found = []
+        """Mean loss over the groups held back, and the root of their photons counted over those expected."""
+        found = [np.stack([np.asarray(column, float)[real] for column in seen]) for _, real, seen in self._looks(model)]
+        loss, counted, expected = np.concatenate(found, axis=1)
+        counted, expected = max(counted.sum(), 0.0), expected.sum()
+        return float(loss.mean()), float(np.sqrt(counted / expected)) if expected > 0 else float("nan")
+
+    def _looks(self, model: PhysicsNetwork) -> Iterator[tuple[np.ndarray, np.ndarray, Looked]]:
         for rows, real in zip(*split_evenly(len(self.validation.index), self.settings.batch), strict=True):
             seen = look(model, self.scan, self.validation, jnp.asarray(rows), self.settings.loss, self.side)
-            found.append(np.stack([np.asarray(column, float)[real] for column in seen]))
-        loss, product, power = np.concatenate(found, axis=1)
-        return float(loss.mean()), float(product.sum() / power.sum()) if power.sum() > 0 else float("nan")
+            yield rows, real, seen
 
     def _batches(self, epoch: int) -> list[Any]:
         number = len(self.groups.index)
         order = np.random.default_rng([self.settings.seed, 7, epoch]).permutation(number)
         return [jnp.asarray(order[rows]) for rows in split_evenly(number, self.settings.batch)[0]]
 
-    def _blame(self, model: PhysicsNetwork, epoch: int, batch: int) -> dict[str, Any]:
-        """Where numbers of a batch stopped being finite, with the network as it was before it."""
-        rows = self._batches(epoch)[batch]
+    def _blame(self, model: PhysicsNetwork, epoch: int, finite: np.ndarray) -> dict[str, Any]:
+        """Where numbers stopped being finite: in a batch, by the network as it was before it, or after the last one."""
+        if finite.all():
+            batch, groups = len(finite) - 1, self.validation
+            seen = [(rows, bool(np.isfinite(looked.loss).all())) for rows, _, looked in self._looks(model)]
+            rows = jnp.asarray(next((rows for rows, sound in seen if not sound), seen[0][0]))
+        else:
+            batch, groups = int(np.argmin(finite)), self.groups
+            rows = self._batches(epoch)[batch]
         flat = jnp.float32(self.flat)
-        predicted, slopes = slopes_of(model, self.scan, self.groups, rows, flat, self.settings.loss, self.side)
-        layer = blamed_layer(model, self.groups.x[rows], predicted.expected, slopes)
+        predicted, slopes = slopes_of(model, self.scan, groups, rows, flat, self.settings.loss, self.side)
+        layer = blamed_layer(model, groups.x[rows], predicted.expected, slopes)
         return {"epoch": epoch + 1, "batch": batch, "layer": layer}
 
 
@@ -257,11 +274,14 @@ def _check(data: ScanData, settings: TrainingSettings, start: Bundle | None) -> 
             f"{data.source}: Expected patterns of {architecture.npix} x {architecture.npix}, as the network takes "
             f"them, got {data.npix} x {data.npix}. Set npix."
         )
-    if start is not None and start.settings.architecture != architecture:
-        raise ScanError(
-            f"Expected a start with the architecture asked for, got {start.settings.architecture} in place of "
-            f"{architecture}."
-        )
+    kept = architecture if start is None else start.settings.architecture
+    for field in dataclasses.fields(kept):
+        asked, there = (getattr(each, field.name) for each in (architecture, kept))
+        if asked != there:
+            raise ScanError(
+                f"Expected {field.name} to be {there!r}, as in the architecture of the start, got {asked!r}. "
+                "A start keeps its network."
+            )
 
 
 def _result(state: TrainingState, settings: TrainingSettings) -> str | None:

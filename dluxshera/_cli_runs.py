@@ -131,12 +131,12 @@ def _aligned(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
             for cells in (header, *body)]  # fmt: skip
 
 
-def _readable(run_dir: Path, console: Any) -> Path:
-    """The newest generation that can be read, with a warning that names what is damaged."""
+def _readable(run_dir: Path, console: Any, *needed: str) -> Path:
+    """The newest generation of which these files can be read, with a warning that names what is damaged."""
     from .inference.run_fall_back import readable_generation
 
     _check_there(run_dir)
-    folder, notice = readable_generation(run_dir)
+    folder, notice = readable_generation(run_dir, needed)
     if notice:
         console.warn(notice)
     return folder
@@ -147,7 +147,7 @@ def _show(arguments: argparse.Namespace, console: Any) -> int:
     from .inference.run_listing import state_of
 
     run_dir = arguments.run_dir
-    folder = _readable(run_dir, console)
+    folder = _readable(run_dir, console, "meta.json", "summary.json")
     meta, summary = load_meta(folder), load_summary(folder)
     state = state_of(run_dir, summary)
     console.result({"run": str(run_dir), "state": state, "summary": summary, "meta": meta},
@@ -197,7 +197,8 @@ def _diff(arguments: argparse.Namespace, console: Any) -> int:
     from .inference.run_comparison import compare_runs
 
     check_figure(arguments.plot)
-    folders = [_readable(run_dir, console) for run_dir in arguments.run_dirs]
+    needed = ("meta.json", "summary.json", *(() if arguments.plot is None else ("trace.npz",)))
+    folders = [_readable(run_dir, console, *needed) for run_dir in arguments.run_dirs]
     found = compare_runs([load_meta(folder) for folder in folders], [load_summary(folder) for folder in folders])
     names = [str(run_dir) for run_dir in arguments.run_dirs]
     if arguments.plot is not None:

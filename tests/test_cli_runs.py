@@ -169,7 +169,13 @@ def test_the_rest_of_a_run_of_one_generation_can_be_read(cli, copy):
     assert refused_late.code == 2 and "curvature.npz is damaged" in refused_late.err
     assert "run is complete" in refused_late.err
     (copy / "checkpoint_final.npz").unlink()
-    refused(cli("show", "run"), "no sound generation", "checkpoint_final.npz")
+    spoil(copy / "trace.npz")
+    for words in (("show", "run"), ("diff", "run", "run")):  # which do not read them
+        result = cli(*words)
+        assert result.code == 0 and "trace.npz is damaged" in result.err and "converged" in result.out
+    refused(cli("diff", "run", "run", "--plot", "d.png"), "trace.npz")
+    spoil(copy / "summary.json")
+    refused(cli("show", "run"), "no sound generation", "summary.json")
 
 
 def test_a_report_falls_back_as_show_does(cli, copy, monkeypatch):

@@ -1,7 +1,10 @@
 """Signals of saved runs: from the directory alone, in parameters and in eigenmodes, stored only when told."""
 
+import sys
 from types import SimpleNamespace
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -23,6 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::dluxshera.SamplingWarning")
 
 
 SEPARATIONS, ZERNIKES = (0.800, 0.8009, 0.801002), ((0.0, 0.0), (0.9, 0.2), (1.01, -0.03))
+
+
+TRUTH = []  # of the run at hand
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +178,48 @@ def test_one_bad_function_costs_its_own_signal(runs, monkeypatch):
     with pytest.warns(SignalWarning, match=r"my\.bad_nm.*KeyError, 'oops'") as told:
         after = ds.open_run(runs[0]).signals()
     assert [w.category for w in told].count(SignalWarning) == 1 and list(after) == list(before)
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [(lambda model: eqx.error_if(model.binary.contrast, model.binary.contrast > 0, "never"), "never"),
+     (lambda model: next(iter(())), "StopIteration"),
+     (lambda model: jax.random.key(0), "expected real numbers"),
+     (lambda model: model.optics.m1.zernike_coeffs_nm[: 1 + (model is TRUTH[0])], "one truth|label")],
+    ids=["at run time", "stop", "key", "truth"],
+)  # fmt: skip
+def test_a_function_that_fails_in_any_of_these_ways_costs_its_own_signal(runs, monkeypatch, function, words):
+    monkeypatch.setattr("dluxshera.inference.signals._REGISTERED", {})
+    run = ds.open_run(runs[0])
+    TRUTH[:] = [run.truth_model()]
+    monkeypatch.setattr(type(run), "truth_model", lambda self: TRUTH[0])
+    before = run.signals()
+    register_signal("my.bad_nm")(function)
+    with pytest.warns(SignalWarning, match=words):
+        after = run.signals()
+    assert list(after) == list(before)
+
+
+def test_a_fresh_look_reads_files_again(runs, monkeypatch, tmp_path):
+    monkeypatch.setattr("dluxshera.inference.signals._REGISTERED", {})
+    file = tmp_path / "calibration.npy"
+    register_signal("my.read_nm")(lambda model: jnp.asarray(np.load(file)))
+    run, found = ds.open_run(runs[0]), []
+    for value in (1.0, 1000.0):
+        np.save(file, value)
+        found.append(float(run.signals(refresh=True)["my.read_nm"].values[0]))
+    assert found == [1.0, 1000.0]
+
+
+def test_a_set_that_lacks_one_is_not_served_when_its_cause_is_gone(runs, monkeypatch):
+    monkeypatch.setattr("dluxshera.inference.signals._REGISTERED", {})
+    register_signal("my.late_nm")(lambda model: jnp.asarray(sys.modules["not_there_yet"].value))
+    run = ds.open_run(runs[0])
+    with pytest.warns(SignalWarning, match="not_there_yet"):
+        run.signals(save=True)
+    assert key_of(artifacts.load_signals(runs[0])) == ""
+    monkeypatch.setitem(sys.modules, "not_there_yet", SimpleNamespace(value=3.0))
+    assert run.signals()["my.late_nm"].values[0] == 3.0
 
 
 def test_damaged_signals_are_replaced_when_they_are_saved(runs):

@@ -1,6 +1,9 @@
 """Signals: hand-computed values in primitive and eigen traces, registration, summaries, storage."""
 
 import functools
+import importlib
+import sys
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,7 @@ import toy
 
 import dluxshera as ds
 from dluxshera.config.run_signals import STANDARD_SIGNALS, signal_definitions, with_summaries
+from dluxshera.inference import function_state
 from dluxshera.inference import signals as registry
 from dluxshera.inference.signal_arrays import key_of, signal_arrays, signal_key, signals_from_arrays
 from dluxshera.inference.signal_summaries import hybrid, summarise
@@ -446,11 +450,73 @@ def test_the_same_function_made_again_has_the_same_key():
     assert key_with(closing_over(2.0)) == key_with(closing_over(2.0)) != ""
 
 
-@pytest.mark.parametrize(
-    "value", [Opaque(), Opaque, [Opaque()], TRUTH, toy], ids=["object", "class", "list", "model", "module"]
-)
+def nested(depth):
+    value = 1.0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+class Pair(NamedTuple):
+    """What a property of it gives is not among its values."""
+
+    a: float
+
+    @property
+    def twice(self):
+        return 2 * self.a
+
+
+UNTOLD = {"object": Opaque(), "class": Opaque, "list": [Opaque()], "model": TRUTH, "module": toy,
+          "masked": np.ma.array([1.0, 2.0], mask=[False, True]), "named tuple": Pair(1.0), "key": jax.random.key(0),
+          "deep": nested(5000)}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", UNTOLD.values(), ids=UNTOLD)
 def test_what_sees_something_that_cannot_be_told_has_no_key(value):
     assert key_with(closing_over(value)) == ""
+
+
+def imports_its_own(model):
+    from toy import NPIX
+
+    return NPIX * model.x
+
+
+def imports_a_library(model):
+    import jax.numpy
+
+    return jax.numpy.sin(model.x)
+
+
+def looks_anywhere(model):
+    return globals()["SCALE"] * model.x
+
+
+def test_what_leads_out_of_the_code_has_no_key():
+    assert key_with(imports_its_own) == key_with(looks_anywhere) == key_with(lambda model: open(model)) == ""
+    assert key_with(imports_a_library) != ""
+
+
+def test_a_module_of_the_user_s_is_not_python_s_for_its_name(monkeypatch, tmp_path):
+    (tmp_path / "profile.py").write_text("def f(model):\n    return 2 * model.x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "profile", raising=False)
+    function_state._is_pythons_own.cache_clear()
+    own = importlib.import_module("profile").f
+    monkeypatch.delitem(sys.modules, "profile")
+    state = function_state.function_state(own)
+    function_state._is_pythons_own.cache_clear()
+    assert sys.version not in "".join(function_state._told(own, {})) and state
+
+
+def test_names_of_arguments_count():
+    def of(code):
+        found = {}
+        exec(f"def helper({code}): return a - b\ndef f(model): return helper(a=model.x, b=1.0)", found)
+        return found["f"]
+
+    assert key_with(of("a, b")) != key_with(of("b, a"))
 
 
 def test_what_is_compiled_has_no_key():

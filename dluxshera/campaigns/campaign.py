@@ -86,7 +86,7 @@ class Campaign:
             For what varies, and for a path or value that makes no sense.
         """
         for name in (*overrides, *(() if seed is None else ("seed",))):
-            if name in self.settings:
+            if name.removeprefix("theta.") in self.settings:
                 raise ConfigError(f"{name}: {self.source} varies it. {how_to_change(name)}")
         values = {"overrides": {**self.values["overrides"], **overrides}}
         return Campaign({**self.values, **values} | ({} if seed is None else {"seed": seed}), self.size, self.source)

@@ -91,6 +91,8 @@ def case_of(values: Mapping[str, Any], settings: Mapping[str, Any]) -> Case:
     truth, start = values["truth"], {"at": "profile", "sigmas": 0.0, "seed": None} | values["start"]
     start |= {key: plain[f"start.{key}"] for key in start if f"start.{key}" in plain}
     free = plain.get("free", values["free"])
+    if "free" in plain and "theta.free" in values["overrides"]:
+        raise ConfigError("overrides: theta.free would take the place of free, which varies. Leave one of them out.")
     common = [("theta", {f"theta.{k}": v for k, v in values["theta"].items()}), ("engine", _engine(values["engine"])),
               ("free", {} if free is None else {"theta.free": free}), ("overrides", values["overrides"])]  # fmt: skip
     fits = [*common, ("fit.overrides", values["fit"].get("overrides", {})), ("vary", own[""]), ("vary fit", own["fit"])]

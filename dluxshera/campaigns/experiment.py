@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config import ConfigError
+from ..inference._artifact_schema import check_folder_name
 from ..inference.run_artifacts import CorruptArtifact
+from ..inference.run_lock import RunLock
 from .campaign import Campaign, Row
 from .folders import FAILURES, RUNS, is_valid, write_bytes, write_json
 from .manifest import MANIFEST, manifest_bytes, read_manifest
@@ -51,12 +53,22 @@ class Experiment:
         ------
         ConfigError
             If the campaign makes no sense, or the folder holds something else.
+        SchemaError
+            If the folder cannot be called so.
         CorruptArtifact
             If its manifest is damaged, and not to be made anew.
+        RunLocked
+            If another process is at it.
         """
-        rows = campaign.rows
         if not folder.absolute().parent.is_dir():
             raise ConfigError(f"{folder}: the folder {folder.absolute().parent} does not exist. Make it first.")
+        check_folder_name(folder.absolute().name)
+        with RunLock(folder):
+            return cls._made(campaign, folder, update)
+
+    @classmethod
+    def _made(cls, campaign: Campaign, folder: Path, update: bool) -> "Experiment":
+        rows = campaign.rows
         found = _there(folder, update)
         if found is not None:
             same = [row.content for row in found.rows] == [row.content for row in rows]
@@ -137,7 +149,8 @@ def _there(folder: Path, update: bool) -> Experiment | None:
     if not (folder / MANIFEST).is_file():
         lost = update and (folder / RUNS).is_dir()
         if folder.exists() and any(folder.iterdir()) and not lost:
-            raise ConfigError(f"{folder}: exists and is no experiment. Choose another folder.")
+            advice = "Choose another folder, or give --update (update=True) if its manifest is lost."
+            raise ConfigError(f"{folder}: exists and is no experiment. {advice}")
         return None
     try:
         return Experiment.open(folder)

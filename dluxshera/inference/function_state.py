@@ -4,9 +4,11 @@ import builtins
 import dis
 import functools
 import hashlib
+import importlib.util
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import sysconfig
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
@@ -16,6 +18,8 @@ import jax
 import numpy as np
 
 _LIBRARIES = {"jax", "numpy", "equinox", "dLux"}  # which do not change while their version stays
+_LIBRARY = Path(sysconfig.get_paths()["stdlib"])
+_UNSEEN = {"__import__", "eval", "exec", "globals", "locals", "open", "vars"}  # what these lead to is not in the code
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 
 
@@ -43,7 +47,10 @@ def function_state(function: Any) -> str:
     UntoldState
         If it sees an object, such as an instance of a class or a module of the user's, whose state cannot be told.
     """
-    return hashlib.sha256("\n".join(_told(function, {})).encode()).hexdigest()
+    try:
+        return hashlib.sha256("\n".join(_told(function, {})).encode()).hexdigest()
+    except RecursionError as error:
+        raise UntoldState("Expected values that can be followed, got some nested too deeply.") from error
 
 
 def _told(value: Any, seen: dict[int, Any]) -> Iterator[str]:
@@ -62,26 +69,42 @@ def _told(value: Any, seen: dict[int, Any]) -> Iterator[str]:
 
 
 def _parts(value: Any) -> Iterable[Any]:
-    """The values that make up one that is not plain."""
-    match value:
-        case CodeType():
-            return (value.co_code, value.co_exceptiontable, value.co_names, value.co_argcount, value.co_flags,
-                    value.co_consts)  # fmt: skip
-        case FunctionType():
-            return _function_parts(value)
-        case functools.partial():
-            return value.func, value.args, value.keywords
-        case tuple() | list():
-            return len(value), *value
-        case set() | frozenset():
-            return len(value), *sorted(value, key=repr)
-        case Mapping() if type(value) is dict:
-            return len(value), *(part for pair in value.items() for part in pair)
-        case np.ndarray() | np.generic() | jax.Array() if not isinstance(value, jax.core.Tracer):
-            array = np.asarray(value)
-            if array.dtype.kind in "biufcSU":
-                return array.dtype.str, array.shape, array.tobytes()
-    raise UntoldState(f"Expected a value whose state can be told, got one of {type(value).__qualname__}.")
+    """The values that make up one that is not plain. A subclass may compute what it likes, so types are exact."""
+    kind = type(value)
+    if kind is CodeType:
+        return _code_parts(value)
+    if kind is FunctionType:
+        return _function_parts(value)
+    if kind is functools.partial:
+        return value.func, value.args, value.keywords
+    if kind in (tuple, list):
+        return len(value), *value
+    if kind in (set, frozenset):
+        return len(value), *sorted(value, key=repr)
+    if kind is dict:
+        return len(value), *(part for pair in value.items() for part in pair)
+    array = _array(value)
+    if array is not None:
+        return array.dtype.str, array.shape, array.tobytes()
+    raise UntoldState(f"Expected a value whose state can be told, got one of {kind.__qualname__}.")
+
+
+def _array(value: Any) -> np.ndarray | None:
+    """Numbers or texts as an array; None for anything else, for keys of random numbers, and for what was deleted."""
+    if isinstance(value, jax.Array):
+        extended = jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
+        if isinstance(value, jax.core.Tracer) or extended or value.is_deleted():
+            return None
+    elif type(value) is not np.ndarray and not isinstance(value, np.generic):
+        return None
+    array = np.asarray(value)
+    return array if array.dtype.kind in "biufcSU" else None
+
+
+def _code_parts(code: CodeType) -> tuple[Any, ...]:
+    return (code.co_code, code.co_exceptiontable, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars,
+            code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags,
+            code.co_consts)  # fmt: skip
 
 
 def _function_parts(function: FunctionType) -> tuple[Any, ...]:
@@ -99,14 +122,19 @@ def _global_names(code: CodeType) -> Iterator[str]:
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             yield instruction.argval
+        if instruction.opname == "IMPORT_NAME" and _versioned(instruction.argval, "") is None:
+            raise UntoldState(f"Expected no import of {instruction.argval} in a function.")
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _global_names(constant)
 
 
 def _global(function: FunctionType, name: str) -> Any:
-    found = function.__globals__.get(name, vars(builtins).get(name))
-    return f"builtin {name}" if name not in function.__globals__ else found
+    if name in function.__globals__:
+        return function.__globals__[name]
+    if name in _UNSEEN or name not in vars(builtins):
+        raise UntoldState(f"Expected {function.__qualname__} to see only what can be told, got {name}.")
+    return f"builtin {name}"
 
 
 def _library(value: Any) -> str | None:
@@ -126,12 +154,24 @@ def _versioned(module: str, name: str) -> str | None:
     top = module.partition(".")[0]
     if top == "dluxshera":
         return f"{name} {_own_source()}"
-    if top in sys.stdlib_module_names and top != "__main__":
+    if _is_pythons_own(top):
         return f"{name} {sys.version}"
     try:
         return f"{name} {version(top)}" if top in _LIBRARIES else None
     except PackageNotFoundError:
         return None
+
+
+@functools.cache
+def _is_pythons_own(top: str) -> bool:
+    """Whether a module is the standard library's, and not a user's of the same name."""
+    if top not in sys.stdlib_module_names or top == "__main__":
+        return False
+    found = importlib.util.find_spec(top)
+    origin = Path(str(found.origin)) if found is not None and found.has_location else None
+    return found is not None and (
+        origin is None or (origin.is_relative_to(_LIBRARY) and "site-packages" not in origin.parts)
+    )
 
 
 @functools.cache

@@ -1,21 +1,25 @@
 """Which generation of a damaged run can still be used, and what is said of it."""
 
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 from . import run_artifacts as artifacts
+from ._artifact_manifest import MANIFEST
 
 
 class DamagedRunWarning(UserWarning):
     """A file of a run is damaged: an earlier generation is used, or the rest of this one."""
 
 
-def readable_generation(run_dir: artifacts.RunPath) -> tuple[Path, str]:
+def readable_generation(run_dir: artifacts.RunPath, needed: Collection[str] | None = None) -> tuple[Path, str]:
     """Give the folder of the newest generation that can be read without its damaged files, and a word on those.
 
     Parameters
     ----------
     run_dir : path
+    needed : collection of str, optional
+        Files that are going to be read: where there is no better generation, the newest will do if these are sound.
 
     Returns
     -------
@@ -30,7 +34,13 @@ def readable_generation(run_dir: artifacts.RunPath) -> tuple[Path, str]:
         If every generation lacks a file that one cannot do without.
     """
     path = Path(run_dir)
-    folder, damage = artifacts.newest_usable(path)
+    try:
+        folder, damage = artifacts.newest_usable(path)
+    except artifacts.CorruptArtifact:
+        lost = artifacts.damage_of(path)
+        if needed is None or not lost.keys().isdisjoint({MANIFEST, *needed}):
+            raise
+        folder, damage = path, list(lost.values())
     rest = " ".join(damage)
     if folder == path:
         return folder, f"{rest} The rest is sound." if rest else ""

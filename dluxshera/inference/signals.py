@@ -25,7 +25,7 @@ _MODE_ERROR = "eigen.coefficient_error"
 AUTOMATIC = "rms"  # the summary that each vector signal of a run gets
 # What a function may raise that somebody else wrote; one that does costs its own signal.
 _FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError,
-           TypeError, ValueError)  # fmt: skip
+           StopIteration, TypeError, ValueError)  # fmt: skip
 
 
 class SignalWarning(UserWarning):
@@ -184,7 +184,13 @@ def registered_signals() -> tuple[SignalDefinition, ...]:
 
 
 def decode_signals(
-    definitions: Iterable[SignalDefinition], theta: ArrayLike, space: AbstractSpace, model: Any, truth: Any = None
+    definitions: Iterable[SignalDefinition],
+    theta: ArrayLike,
+    space: AbstractSpace,
+    model: Any,
+    truth: Any = None,
+    *,
+    fresh: bool = False,
 ) -> dict[str, Signal]:
     """Make the signals of a trace, in whichever coordinates it is.
 
@@ -199,6 +205,8 @@ def decode_signals(
         Holds everything that the fit did not move.
     truth : eqx.Module, optional
         What the data were made with.
+    fresh : bool
+        Whether functions are compiled again though they seem to be the same: they may read a file that has changed.
 
     Returns
     -------
@@ -213,26 +221,35 @@ def decode_signals(
     """
     wanted = [d for d in definitions if (truth is not None or not d.is_residual) and d.applies_to(model)]
     rows = jnp.asarray(theta, float)
-    return _made(wanted, rows, space, model, truth) | _mode_errors(rows, space, truth)
+    return _made(wanted, fresh, rows, space, model, truth) | _mode_errors(rows, space, truth)
 
 
-def _made(
-    definitions: Sequence[SignalDefinition], rows: Float[Array, "T D"], space: AbstractSpace, model: Any, truth: Any
-) -> dict[str, Signal]:
+def _made(definitions: Sequence[SignalDefinition], fresh: bool, *parts: Any) -> dict[str, Signal]:
     """All at once, and again without one at fault."""
     try:
-        arrays = _along(tuple(definitions), _state(definitions), rows, space, model, truth)
+        arrays = _run(definitions, fresh, *parts)
         pairs = [(d, np.asarray(array)) for d, array in zip(definitions, arrays, strict=True) if array.size]
-        return {d.name: _signal(d, values, model, truth) for d, values in pairs}
+        return {d.name: _signal(d, values, *parts[-2:]) for d, values in pairs}
     except _SignalFault as fault:
         warnings.warn(f"{fault} It is left out.", SignalWarning, stacklevel=3)
-        return _made([d for d in definitions if d.name != fault.name], rows, space, model, truth)
+        return _made([d for d in definitions if d.name != fault.name], fresh, *parts)
 
 
-def _state(definitions: Sequence[SignalDefinition]) -> Any:
-    """What a compiled function counts as the same; without an equal where that cannot be told."""
+def _run(definitions: Sequence[SignalDefinition], fresh: bool, *parts: Any) -> tuple[Array, ...]:
+    """The series; where running all together fails, the first that fails alone is named."""
     try:
-        return tuple(definition.state for definition in definitions)
+        return jax.block_until_ready(_along(tuple(definitions), _state(definitions, fresh), *parts))
+    except RuntimeError:  # of the compiled function: which signal it was is not told
+        for definition in definitions:
+            with _named(definition):
+                jax.block_until_ready(_along((definition,), _state([definition], True), *parts))
+        raise
+
+
+def _state(definitions: Sequence[SignalDefinition], fresh: bool) -> Any:
+    """What a compiled function counts as the same; without an equal where that cannot be told, or must not be asked."""
+    try:
+        return object() if fresh else tuple(definition.state for definition in definitions)
     except UntoldState:
         return object()
 
@@ -256,7 +273,7 @@ def _along(
 def _value(definition: SignalDefinition, model: Any, truth: Any) -> Array:
     with _named(definition):
         found = jnp.asarray(definition.function(model, truth) if definition.is_residual else definition.function(model))
-        if jnp.iscomplexobj(found):
+        if not (jnp.issubdtype(found.dtype, jnp.number) or found.dtype == bool) or jnp.iscomplexobj(found):
             raise ValueError(f"expected real numbers, got {found.dtype}")
         if found.ndim > 1:
             raise ValueError(f"expected the shape () or (k,) at one state, got {found.shape}; ravel it")
@@ -281,10 +298,10 @@ def _signal(definition: SignalDefinition, values: np.ndarray, model: Any, truth:
             labels = element_labels(find(model, definition.labels_of)[0])
         if values.ndim == 2 and not labels:
             labels = tuple(map(str, range(values.shape[1])))
-        signal = Signal(definition.name, values, tuple(labels), np.zeros(()) if definition.is_residual else None)
-    if signal.truth is None and truth is not None:
-        return dataclasses.replace(signal, truth=np.asarray(_value(definition, truth, None)))
-    return signal
+        known = np.zeros(()) if definition.is_residual else None
+        if known is None and truth is not None:
+            known = np.asarray(_value(definition, truth, None))
+        return Signal(definition.name, values, tuple(labels), known)
 
 
 def _mode_errors(theta: Float[Array, "T D"], space: AbstractSpace, truth: Any) -> dict[str, Signal]:

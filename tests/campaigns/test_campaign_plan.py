@@ -194,6 +194,10 @@ def test_rows_of_one_structure_are_one_group():
     assert {row.settings["optics.psf_npix"] for row in campaign.groups[1]} == {20}
     free = tiny_campaign(vary=[{"grid": {"free": [FREE, FREE[:1]]}}])
     assert len(free.groups) == 2
+    with pytest.raises(ConfigError, match="theta.free: .* varies it"):  # it would lie over what varies
+        free.changed({"theta.free": FREE})
+    with pytest.raises(ConfigError, match="theta.free would take the place of free"):
+        len(tiny_campaign(vary=[{"grid": {"free": [FREE, FREE[:1]]}}], overrides={"theta.free": FREE}).rows)
 
 
 def test_settings_reach_the_case():

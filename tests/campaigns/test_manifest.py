@@ -11,7 +11,8 @@ from reliability.damage import damage_of_an_experiment
 
 from dluxshera.campaigns import Experiment, is_experiment, read_table, resume_campaign, run_campaign
 from dluxshera.config import ConfigError
-from dluxshera.inference.run_artifacts import CorruptArtifact
+from dluxshera.inference.run_artifacts import CorruptArtifact, RunLocked, SchemaError
+from dluxshera.inference.run_lock import RunLock
 
 
 @pytest.fixture
@@ -47,6 +48,20 @@ def test_a_changed_setting_gives_no_wrong_number(experiment):
     assert path.read_text() != text
     with pytest.raises(CorruptArtifact, match=r"manifest\.json is damaged: .*SHA-256.*--update"):
         Experiment.open(experiment.folder)
+
+
+def test_the_manifest_of_a_campaign_that_runs_stays(experiment):
+    content = (experiment.folder / "manifest.json").read_bytes()
+    with RunLock(experiment.folder), pytest.raises(RunLocked):
+        Experiment.create(toy_campaign(5), experiment.folder, update=True)
+    assert (experiment.folder / "manifest.json").read_bytes() == content
+
+
+@pytest.mark.parametrize("name", [".hid", "-x", "a\nb"])
+def test_an_experiment_is_called_as_a_run_may_be(tmp_path, name):
+    with pytest.raises(SchemaError):
+        Experiment.create(toy_campaign(2), tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def row(i, **values):

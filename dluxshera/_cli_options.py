@@ -108,6 +108,9 @@ def check_folder(path: Path) -> None:
 
 def check_run(run_dir: Path, overwrite: bool) -> None:
     """Refuse a run directory that could not be written; only an empty folder or a run is ever replaced."""
+    from .inference._artifact_schema import check_folder_name
+
+    check_folder_name(run_dir.absolute().name)
     empty = run_dir.is_dir() and not any(run_dir.iterdir())
     check_output(run_dir, overwrite or empty)
     if run_dir.exists() and not (empty or (run_dir / "MANIFEST.json").is_file()):

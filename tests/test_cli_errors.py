@@ -458,6 +458,12 @@ def test_report_on_what_is_no_run(refused, name):
     refused("report", name, naming=[name, "run"])
 
 
+@pytest.mark.parametrize("name", ["./-dash", ".hidden", "a\nb"])
+def test_names_that_no_run_can_have_are_refused_before_the_fit(refused, monkeypatch, name):
+    monkeypatch.setattr("dluxshera.instrument.Observation.read", None)
+    refused("fit", "nowhere.fits", "--profile", "shera_flight", "-o", name, naming=["name of a run directory"])
+
+
 @pytest.mark.parametrize(
     "name", ["MANIFEST.json", "meta.json", "summary.json", "trace.npz", "observation.npz", "checkpoint_best.npz"]
 )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..config import Profile, UnknownPathError, build_instrument, default_space
+from ..config import ConfigError, Profile, UnknownPathError, build_instrument, default_space
 from ..config.demo import drawn_truth
 from ..inference import Objective, covariance, fisher_information
 from ..inference.fisher import prior_information
@@ -94,13 +94,24 @@ def _truth(case: Case) -> Instrument:
     truth = _built(case.truth)
     if case.draw:
         truth = drawn_truth(case.truth, truth, _number(case, _DRAW))
-    changed = {path: get_value(truth, path) + offset for path, offset in case.drift.items()}
+    changed = {path: _numbers(truth, path, "drift") + offset for path, offset in case.drift.items()}
     truth = set_values(truth, changed) if changed else truth
     generator = np.random.default_rng(case.random(_ERRORS))
     for path, rms in sorted(case.errors.items()):
-        value = np.asarray(get_value(truth, path))
+        value = np.asarray(_numbers(truth, path, "errors"))
         truth = set_values(truth, {path: value + rms * generator.standard_normal(value.shape)})
     return truth
+
+
+def _numbers(model: Instrument, path: str, key: str) -> Any:
+    """The value of a path that stands under a key of the campaign's file."""
+    try:
+        value = get_value(model, path)
+    except UnknownPathError as error:
+        raise ConfigError(f"{key}: {error}") from error
+    if np.asarray(value).dtype.kind not in "fiu":
+        raise ConfigError(f"{key}: {path}: expected a parameter with numbers, got {type(value).__name__}.")
+    return value
 
 
 def _start_model(case: Case, model: Instrument, truth: Instrument, space: ThetaSpace) -> Instrument:

@@ -158,8 +158,8 @@ def _same_engine(run: Run, run_dir: Path, objective: Objective, max_steps: int |
     changed = [key for key, value in rebuilt.items() if key in stored and stored[key] != value]
     if changed:
         raise ValueError(
-            f"{run_dir}: expected the settings of the engine that it was fitted with, got others for {changed[0]!r}. "
-            "Resume from Python with resume_run(run_dir, engine=...)."
+            f"{run_dir}: expected the settings of the engine that it was fitted with, got others for {changed[0]!r}: "
+            "another engine, or another precision. Resume from Python with resume_run(run_dir, engine=...)."
         )
     return engine
 

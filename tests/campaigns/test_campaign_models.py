@@ -9,6 +9,7 @@ import dluxshera as ds
 from dluxshera.campaigns import Campaign
 from dluxshera.campaigns.cases import case_of
 from dluxshera.campaigns.models import prepare, truth_for
+from dluxshera.config import ConfigError
 
 
 def prepared(settings=None, **changes):
@@ -38,6 +39,13 @@ def test_truth_and_fit_may_differ(usual):
     fit = prepared({"fit.binary.contrast": 5.0})
     assert float(fit.truth.binary.contrast) == 3.37 and float(fit.start.binary.contrast) == 5.0
     np.testing.assert_array_equal(fit.observation.image, usual.observation.image)
+
+
+@pytest.mark.parametrize("path", ["binary", "binary.nothing"])
+@pytest.mark.parametrize("key", ["error", "drift"])
+def test_what_has_no_numbers_cannot_be_off(usual, key, path):
+    with pytest.raises(ConfigError, match=f"^{key}.*{path}"):
+        prepared({f"{key}.{path}": 0.1})
 
 
 def test_errors_are_of_the_data_and_differ_between_seeds(usual):

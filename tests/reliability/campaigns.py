@@ -116,7 +116,9 @@ def killed_workers(folder, rows, victims=2):
     assert done.returncode == 0, done.stderr[-3000:]
     assert read_table(experiment.folder) == clean_table(folder / "clean", rows)
     saved = (experiment.folder / "saved.log").read_text().split()
-    assert sorted(saved) == sorted(row.run_id for row in experiment.rows)
+    unsaid = {row.run_id for row in experiment.rows} - set(saved)
+    assert len(saved) == len(set(saved)) and len(saved) + len(unsaid) == rows
+    assert len(unsaid) <= victims  # who is killed between a save and its line in the log leaves none
     return {"rows": rows, "workers killed": victims}
 
 

@@ -171,7 +171,7 @@ def dose_row(photons: float, arms: Mapping[str, ArmFolders], part: str) -> Any:
 
 def _said(effect: Mapping[str, Any]) -> str:
     return (
-        "{object}, {scan}, groups of {gridsize} x {gridsize}, {photons:.0e} photons: {part} {measure} of {first} minus "
+        "{object}, {scan}, groups of {gridsize} x {gridsize}, {photons:g} photons: {part} {measure} of {first} minus "
         "{second} is {difference:.4g} ({low:.4g} to {high:.4g}, 95 %, {seeds} seeds)".format(**effect)
     )
 

@@ -222,6 +222,14 @@ def test_a_set_that_lacks_one_is_not_served_when_its_cause_is_gone(runs, monkeyp
     assert run.signals()["my.late_nm"].values[0] == 3.0
 
 
+def test_a_vector_without_elements_is_no_fault(runs, monkeypatch):
+    monkeypatch.setattr("dluxshera.inference.signals._REGISTERED", {})
+    register_signal("my.none_nm")(lambda model: jnp.zeros(0))
+    made = ds.open_run(runs[0]).signals(save=True)
+    monkeypatch.setattr("dluxshera.config.run_signals.decode_signals", None)  # the stored ones serve
+    assert list(ds.open_run(runs[0]).signals()) == list(made)
+
+
 def test_damaged_signals_are_replaced_when_they_are_saved(runs):
     path = runs[0]
     made = ds.open_run(path).signals(save=True)

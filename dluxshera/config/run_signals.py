@@ -1,7 +1,7 @@
 """The signals of a run: the standard ones of the instrument, and those that users registered."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -92,18 +92,14 @@ def run_signals(run: "Run", refresh: bool = False, save: bool = False) -> dict[s
     stored = {} if refresh or not key else _stored(run)
     if stored and key_of(stored) == key:
         return signals_from_arrays(stored)
-    model, truth = run.start_model(), run.truth_model()
-    made = decode_signals(definitions, trace["theta"], run.space(), model, truth, fresh=refresh)
+    model, truth, left_out = run.start_model(), run.truth_model(), []
+    made = decode_signals(
+        definitions, trace["theta"], run.space(), model, truth, fresh=refresh, on_fault=left_out.append
+    )
     signals = with_summaries(made)
-    if save:
-        add_arrays(run.path, "signals", signal_arrays(signals, key if _whole(made, definitions, model, truth) else ""))
+    if save:  # an incomplete set is stored, but made again when it is asked for
+        add_arrays(run.path, "signals", signal_arrays(signals, "" if left_out else key))
     return signals
-
-
-def _whole(made: Mapping[str, Signal], definitions: Sequence[SignalDefinition], model: Any, truth: Any) -> bool:
-    """Whether none was left out: an incomplete set is stored, but made again when it is asked for."""
-    wanted = (d for d in definitions if (truth is not None or not d.is_residual) and d.applies_to(model))
-    return all(definition.name in made for definition in wanted)
 
 
 def _stored(run: "Run") -> dict[str, np.ndarray]:

@@ -191,6 +191,7 @@ def decode_signals(
     truth: Any = None,
     *,
     fresh: bool = False,
+    on_fault: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Signal]:
     """Make the signals of a trace, in whichever coordinates it is.
 
@@ -207,6 +208,8 @@ def decode_signals(
         What the data were made with.
     fresh : bool
         Whether functions are compiled again though they seem to be the same: they may read a file that has changed.
+    on_fault : callable
+        Called with the name of a signal that is left out because it fails.
 
     Returns
     -------
@@ -221,10 +224,12 @@ def decode_signals(
     """
     wanted = [d for d in definitions if (truth is not None or not d.is_residual) and d.applies_to(model)]
     rows = jnp.asarray(theta, float)
-    return _made(wanted, fresh, rows, space, model, truth) | _mode_errors(rows, space, truth)
+    return _made(wanted, fresh, on_fault, rows, space, model, truth) | _mode_errors(rows, space, truth)
 
 
-def _made(definitions: Sequence[SignalDefinition], fresh: bool, *parts: Any) -> dict[str, Signal]:
+def _made(
+    definitions: Sequence[SignalDefinition], fresh: bool, on_fault: Callable[[str], None], *parts: Any
+) -> dict[str, Signal]:
     """All at once, and again without one at fault."""
     try:
         arrays = _run(definitions, fresh, *parts)
@@ -232,7 +237,8 @@ def _made(definitions: Sequence[SignalDefinition], fresh: bool, *parts: Any) -> 
         return {d.name: _signal(d, values, *parts[-2:]) for d, values in pairs}
     except _SignalFault as fault:
         warnings.warn(f"{fault} It is left out.", SignalWarning, stacklevel=3)
-        return _made([d for d in definitions if d.name != fault.name], fresh, *parts)
+        on_fault(fault.name)
+        return _made([d for d in definitions if d.name != fault.name], fresh, on_fault, *parts)
 
 
 def _run(definitions: Sequence[SignalDefinition], fresh: bool, *parts: Any) -> tuple[Array, ...]:

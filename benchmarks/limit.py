@@ -27,7 +27,7 @@ from measuring import steady  # noqa: E402
 import dluxshera as ds  # noqa: E402
 from dluxshera.instrument.pixels import MARGIN_NPIX, integrate_pixels  # noqa: E402
 from dluxshera.optics.focal import focal_field  # noqa: E402
-from dluxshera.optics.phasor import phasor  # noqa: E402
+from dluxshera.optics.phasor import wave  # noqa: E402
 from dluxshera.optics.propagation import Lattice, band_spectrum  # noqa: E402
 
 RATES = ["work of", "numbers", "count", "by", "Gflop/s"]
@@ -125,7 +125,7 @@ def stages(model, sizes: Sizes) -> list[list]:
         ("pupil field", lambda: optics.pupil_field(wavelength, optics.m1.wavefront()), (), once),
         ("transform of the padded pupil", lambda f: band_spectrum(f, grid), (pupil,), once),
         ("transform to the next plane", jnp.fft.ifft2, (band,), once * max(1, 2 * sizes.surfaces - 1)),
-        ("phase and stop of a surface", lambda f: f * (f.real * phasor(f.imag)), (band,), per_star * sizes.surfaces),
+        ("phase and stop of a surface", lambda f: f * wave(f.real, f.imag), (band,), per_star * sizes.surfaces),
         ("to focus", lambda f: focal_field(f, step, grid, sizes.points), (band,), per_star),
     ]
     if sizes.points > optics.psf_npix and optics.focal_samples == 1:

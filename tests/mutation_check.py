@@ -82,8 +82,8 @@ MUTATIONS = (
     Mutation(
         "diffractive pupil",
         "optics/telescope.py",
-        "(1 + fraction * (step - 1))",
-        "(1 + fraction * (step + 1))",
+        "(1 + fraction * (step.real - 1)",
+        "(1 + fraction * (step.real + 1)",
         ("tests/test_telescope.py", "-k", "steps_finer"),
     ),
     Mutation(

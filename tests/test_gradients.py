@@ -140,3 +140,12 @@ def test_the_plate_scale_has_a_gradient_by_the_geometry():
     by = eqx.filter_grad(lambda dynamic: eqx.combine(dynamic, rest).plate_scale_as)(parameters)
     geometry = {"optics.m1.focal_length", "optics.m2.focal_length", "optics.plane_separation", "detector.pixel_pitch"}
     assert {path for path in paths_of("three") if np.any(ds.get_value(by, path) != 0)} == geometry
+
+
+def test_the_memory_of_a_gradient_does_not_grow_with_the_wavelengths():
+    def temporary_bytes(count):
+        parameters, rest = split(tiny("shera_flight", **{"binary.n_wavelengths": count}))
+        gradient = jax.jit(jax.grad(lambda p: score(p, rest)))
+        return gradient.lower(parameters).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary_bytes(12) < 1.1 * temporary_bytes(4)

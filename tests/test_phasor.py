@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dluxshera.optics.phasor import phasor
+from dluxshera.optics.phasor import phasor, wave
 
 
 @settings(max_examples=100, deadline=None)
@@ -40,6 +40,13 @@ def test_derivatives_in_both_modes_and_of_second_order():
 def test_batches_and_compilation_change_nothing():
     x = jnp.linspace(-20, 20, 30).reshape(5, 6)
     np.testing.assert_allclose(jax.jit(jax.vmap(phasor))(x), phasor(x), atol=1e-15)
+
+
+def test_a_wave_is_its_amplitude_times_the_exponential():
+    x = jnp.linspace(-7, 7, 23)
+    value, slope = jax.jvp(wave, (x, 3 * x), (jnp.ones_like(x), jnp.full_like(x, 2.0)))
+    np.testing.assert_allclose(value, x * np.exp(3j * x), atol=1e-14)
+    np.testing.assert_allclose(slope, (1 + 2j * x) * np.exp(3j * x), atol=1e-13)
 
 
 @pytest.mark.parametrize("limit", [10.0, 1e3])

@@ -47,3 +47,9 @@ def _phasor_jvp(primals, tangents):
     value = phasor(*primals)
     (x_dot,) = tangents
     return value, jax.lax.complex(-value.imag * x_dot, value.real * x_dot)
+
+
+def wave(amplitude: Float[Array, "..."], phase: Float[Array, "..."]) -> Complex[Array, "..."]:
+    """amplitude exp(i phase), with two real products for a complex one; nor is the amplitude stored as complex."""
+    unit = phasor(phase)
+    return jax.lax.complex(amplitude * unit.real, amplitude * unit.imag)

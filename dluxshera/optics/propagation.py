@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
 from .phasor import phasor
 
@@ -73,14 +73,17 @@ def taper(grid: Lattice) -> np.ndarray:
     return fall / (rise + fall)
 
 
-def band_spectrum(field: Complex[Array, "n n"], grid: Lattice) -> Complex[Array, "m m"]:
+def band_spectrum(
+    field: Complex[Array, "n n"], grid: Lattice, filter_axis: Inexact[Array, " m"] | float = 1.0
+) -> Complex[Array, "m m"]:
     """Spectrum of a pupil field padded to the period, cropped to the band, in FFT order.
 
     Its inverse transform is the field at the lattice's `steps`, up to the change of scale of a cropped band.
+    `filter_axis` multiplies it along both axes.
     """
-    kept, origin = grid.harmonics % grid.pad_npix, jnp.asarray(grid.origin_phases, field.dtype)
+    kept, axis = grid.harmonics % grid.pad_npix, jnp.asarray(grid.origin_phases, field.dtype) * filter_axis
     rows = jnp.fft.fft(field, grid.pad_npix, axis=1)[:, kept]
-    return jnp.fft.fft(rows, grid.pad_npix, axis=0)[kept, :] * (origin[:, None] * origin)
+    return jnp.fft.fft(rows, grid.pad_npix, axis=0)[kept, :] * (axis[:, None] * axis)
 
 
 def transfer_function(

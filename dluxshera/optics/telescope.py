@@ -11,7 +11,7 @@ from jaxtyping import Array, Complex, Float
 from ..params import Model
 from .focal import focal_field
 from .mirrors import EntrancePupil, PrimaryMirror, Relay, SecondaryMirror
-from .phasor import phasor
+from .phasor import phasor, wave
 from .propagation import Lattice, band_spectrum, taper, transfer_function
 
 STOP_EDGE = 1.5  # width of a stop's soft edge, in samples
@@ -89,7 +89,8 @@ class AbstractTelescope(Model):
         mask, fraction = self.m1.transmission, self.diffractive_pupil_fraction
         step = phasor(wavenumber * self.diffractive_pupil_step_m)
         amplitude = mask / jnp.sqrt(jnp.sum(mask**2))
-        return amplitude * (1 + fraction * (step - 1)) * phasor(wavenumber * wavefront)
+        pattern = jax.lax.complex(1 + fraction * (step.real - 1), fraction * step.imag)
+        return pattern * wave(amplitude, wavenumber * wavefront)
 
     def intensity(
         self, stars: Stars, pixel_pitch: Float[Array, ""], npix: int, centre: Float[Array, "2"] | None = None
@@ -131,10 +132,10 @@ class AbstractTelescope(Model):
                 focal = focal_field(field, phase_step, grid, npix)
                 return image + photons_per_cell * (focal.real**2 + focal.imag**2), None
 
-            return _over_stars(add_star, image, field, photons * phase_step**2)
+            return _over_stars(_recomputed(add_star), image, field, photons * phase_step**2)
 
         start = jnp.zeros((npix, npix), wavefront.dtype)
-        image, _ = jax.lax.scan(add_wavelength, start, (stars.wavelengths, stars.photons.T))
+        image, _ = jax.lax.scan(_recomputed(add_wavelength), start, (stars.wavelengths, stars.photons.T))
         return self.throughput * image
 
     def _seen_surfaces(self, stars: Stars, grid: Lattice, surfaces: tuple[Surface, ...]):
@@ -161,13 +162,23 @@ class AbstractTelescope(Model):
     def _at_last_plane(self, wavelength, wavefront, grid, surfaces, stops, errors) -> Complex[Array, "s m m"]:
         """Field at the last plane, one for each star (a single one where no surface tells them apart)."""
         wavenumber, edge = 2 * jnp.pi / wavelength, jnp.asarray(taper(grid), wavefront.dtype)
-        spectrum = band_spectrum(self.pupil_field(wavelength, wavefront), grid) * (edge[:, None] * edge)
         frequency = jnp.asarray(grid.harmonics / grid.pad_npix) * self.pupil_npix / self.m1.diameter
-        for surface, stop, error in zip(surfaces, stops, errors, strict=True):
-            step = transfer_function(frequency, wavelength, surface.distance)
-            field = jnp.fft.ifft2(spectrum * (step[:, None] * step)) * (stop * phasor(wavenumber * error))
-            spectrum = jnp.fft.fft2(field)
-        return field if surfaces else jnp.fft.ifft2(spectrum)[None]
+        steps = [transfer_function(frequency, wavelength, surface.distance) for surface in surfaces]
+        pupil = self.pupil_field(wavelength, wavefront)
+        field = jnp.fft.ifft2(band_spectrum(pupil, grid, edge * steps[0] if steps else edge))[None]
+        for plane, (stop, error, step) in enumerate(zip(stops, errors, steps, strict=True)):
+            if plane > 0:
+                field = jnp.fft.ifft2(jnp.fft.fft2(field) * (step[:, None] * step))
+            field = field * wave(stop, wavenumber * error)
+        return field
+
+
+def _recomputed(add):
+    """A loop's body whose inner fields a gradient computes again and does not store, for all wavelengths at once.
+
+    That is no slower, since what it stores goes through memory that must be mapped first, and takes a tenth of it.
+    """
+    return jax.checkpoint(add, prevent_cse=False)
 
 
 def _over_stars(add, image, fields, photons_per_cell):

@@ -122,7 +122,7 @@ def stages(model, sizes: Sizes) -> list[list]:
     offsets, samples = model.detector.pixel_offsets, jnp.ones((sizes.points, sizes.points))
     once, per_star = sizes.wavelengths, sizes.wavelengths * sizes.stars
     parts = [
-        ("pupil field", lambda: optics.pupil_field(wavelength, optics.m1.wavefront()), (), once),
+        ("pupil field", lambda p: optics.pupil_field(p, wavelength), (optics.pupil().padded(sizes.pad),), once),
         ("transform of the padded pupil", lambda f: band_spectrum(f, grid), (pupil,), once),
         ("transform to the next plane", jnp.fft.ifft2, (band,), once * max(1, 2 * sizes.surfaces - 1)),
         ("phase and stop of a surface", lambda f: f * wave(f.real, f.imag), (band,), per_star * sizes.surfaces),

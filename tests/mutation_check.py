@@ -47,15 +47,15 @@ MUTATIONS = (
     Mutation(
         "sign of a tilt",
         "optics/telescope.py",
-        "phasor(wavenumber * (position * x",
-        "phasor(wavenumber * (-position * x",
+        "phasor(wavenumbers * (position * x",
+        "phasor(wavenumbers * (-position * x",
         _image("lands"),
     ),
     Mutation(
         "columns and rows of a tilt",
         "optics/telescope.py",
-        "return axis_phase(1)[:, :, None] * axis_phase(0)[:, None, :]",
-        "return axis_phase(0)[:, :, None] * axis_phase(1)[:, None, :]",
+        "return axis_phase(1), axis_phase(0)",
+        "return axis_phase(0), axis_phase(1)",
         _image("lands", "pixels_further"),
     ),
     Mutation(
@@ -82,8 +82,8 @@ MUTATIONS = (
     Mutation(
         "diffractive pupil",
         "optics/telescope.py",
-        "(1 + fraction * (step.real - 1)",
-        "(1 + fraction * (step.real + 1)",
+        "(1 + pupil.fraction * (step.real - 1)",
+        "(1 + pupil.fraction * (step.real + 1)",
         ("tests/test_telescope.py", "-k", "steps_finer"),
     ),
     Mutation(

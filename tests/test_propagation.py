@@ -82,7 +82,7 @@ def test_a_cropped_band_keeps_what_is_inside_it():
     origin = np.outer(cropped.origin_phases, cropped.origin_phases)
     expected = origin * np.fft.fft2(field, (12, 12))[np.ix_(cropped.harmonics % 12, cropped.harmonics % 12)]
     np.testing.assert_allclose(band_spectrum(field, cropped), expected, atol=1e-12)
-    axis = np.arange(1.0, 7.0)
+    axis = jnp.arange(1.0, 7.0)
     np.testing.assert_allclose(band_spectrum(field, cropped, axis), expected * np.outer(axis, axis), atol=1e-11)
 
 

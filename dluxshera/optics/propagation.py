@@ -74,16 +74,24 @@ def taper(grid: Lattice) -> np.ndarray:
 
 
 def band_spectrum(
-    field: Complex[Array, "n n"], grid: Lattice, filter_axis: Inexact[Array, " m"] | float = 1.0
+    field: Complex[Array, "n ..."], grid: Lattice, filter_axis: Inexact[Array, " m"] | float = 1.0
 ) -> Complex[Array, "m m"]:
     """Spectrum of a pupil field padded to the period, cropped to the band, in FFT order.
 
     Its inverse transform is the field at the lattice's `steps`, up to the change of scale of a cropped band.
-    `filter_axis` multiplies it along both axes.
+    Rows of the field may be padded already. `filter_axis` multiplies the spectrum along both axes.
     """
-    kept, axis = grid.harmonics % grid.pad_npix, jnp.asarray(grid.origin_phases, field.dtype) * filter_axis
-    rows = jnp.fft.fft(field, grid.pad_npix, axis=1)[:, kept]
-    return jnp.fft.fft(rows, grid.pad_npix, axis=0)[kept, :] * (axis[:, None] * axis)
+    rows = _kept(jnp.fft.fft(field, grid.pad_npix), grid)
+    axis = jnp.asarray(grid.origin_phases, field.dtype) * filter_axis
+    return _kept(jnp.fft.fft(rows.T, grid.pad_npix), grid).T * (axis[:, None] * axis)
+
+
+def _kept(spectra: Complex[Array, "y pad"], grid: Lattice) -> Complex[Array, "y m"]:
+    """The band of spectra along the last axis, in FFT order."""
+    if grid.band_npix == grid.pad_npix:
+        return spectra
+    negative = grid.band_npix // 2
+    return jnp.concatenate([spectra[:, : grid.band_npix - negative], spectra[:, grid.pad_npix - negative :]], axis=1)
 
 
 def transfer_function(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
 from ..params import Model
 from .focal import focal_field
@@ -50,6 +50,18 @@ class Focus(NamedTuple):
     back_focal_distance: Float[Array, ""]
 
 
+class Pupil(NamedTuple):
+    """Amplitude T of unit power, fraction f with the diffractive pupil's step, and wavefront (metres); (y, x) each."""
+
+    amplitude: Float[Array, "y x"]
+    fraction: Float[Array, "y x"]
+    wavefront: Float[Array, "y x"]
+
+    def padded(self, npix: int) -> "Pupil":
+        """Dark beyond the last column, up to `npix` of them."""
+        return jax.tree.map(lambda part: jnp.pad(part, ((0, 0), (0, npix - part.shape[1]))), self)
+
+
 class AbstractTelescope(Model):
     """A chain of planes from the pupil to the focus; a variant says which planes, and what sets the focal length."""
 
@@ -83,14 +95,17 @@ class AbstractTelescope(Model):
     def focal_length_primitive(self) -> str:
         """Name of the parameter that `with_focal_length` moves."""
 
-    def pupil_field(self, wavelength: Float[Array, ""], wavefront: Float[Array, "n n"]) -> Complex[Array, "n n"]:
+    def pupil(self) -> Pupil:
+        """What the entrance pupil does to light, whatever its wavelength."""
+        mask = self.m1.transmission
+        return Pupil(mask / jnp.sqrt(jnp.sum(mask**2)), self.diffractive_pupil_fraction, self.m1.wavefront())
+
+    def pupil_field(self, pupil: Pupil, wavelength: Float[Array, ""]) -> Complex[Array, "y x"]:
         """Field at the entrance pupil for unit total power; T [(1 - f) + f exp(i k step)] exp(i k wavefront)."""
         wavenumber = 2 * jnp.pi / wavelength
-        mask, fraction = self.m1.transmission, self.diffractive_pupil_fraction
         step = phasor(wavenumber * self.diffractive_pupil_step_m)
-        amplitude = mask / jnp.sqrt(jnp.sum(mask**2))
-        pattern = jax.lax.complex(1 + fraction * (step.real - 1), fraction * step.imag)
-        return pattern * wave(amplitude, wavenumber * wavefront)
+        pattern = jax.lax.complex(1 + pupil.fraction * (step.real - 1), pupil.fraction * step.imag)
+        return pattern * wave(pupil.amplitude, wavenumber * pupil.wavefront)
 
     def intensity(
         self, stars: Stars, pixel_pitch: Float[Array, ""], npix: int, centre: Float[Array, "2"] | None = None
@@ -114,17 +129,22 @@ class AbstractTelescope(Model):
         """
         grid = Lattice(self.pupil_npix, self.pad_npix, self.band_npix)
         focus, surfaces = self.focus(), self.surfaces()
-        wavefront, pixel = self.m1.wavefront(), self.m1.diameter / self.pupil_npix
+        pixel = self.m1.diameter / self.pupil_npix
+        # Padded before the loop: numbers are evaluated in vectors where no sample is a special case.
+        pupil = self.pupil().padded(self.pad_npix)
         stops, errors = self._seen_surfaces(stars, grid, surfaces)
         walk = sum(surface.distance for surface in surfaces) * stars.positions
         angles = stars.positions
         if centre is not None:
             angles = angles - focus.height * centre / focus.detector_distance
+        filters = self._filters(grid, surfaces, stars.wavelengths)
+        tilts = _tilts(angles, pixel * grid.steps, walk, focus, stars.wavelengths)
 
         def add_wavelength(image, inputs):
-            wavelength, photons = inputs
-            field = self._at_last_plane(wavelength, wavefront, grid, surfaces, stops, errors)
-            field = field * _tilts(angles, pixel * grid.steps, walk, focus, wavelength)
+            wavelength, photons, filters, (rows, columns) = inputs
+            entering, phases = self.pupil_field(pupil, wavelength), [2 * jnp.pi / wavelength * e for e in errors]
+            field = _at_last_plane(entering, grid, filters, stops, phases)
+            field = field * (rows[:, :, None] * columns[:, None, :])
             phase_step = pixel * pixel_pitch * focus.height / (wavelength * focus.detector_distance)
 
             def add_star(image, inputs):
@@ -134,8 +154,9 @@ class AbstractTelescope(Model):
 
             return _over_stars(_recomputed(add_star), image, field, photons * phase_step**2)
 
-        start = jnp.zeros((npix, npix), wavefront.dtype)
-        image, _ = jax.lax.scan(_recomputed(add_wavelength), start, (stars.wavelengths, stars.photons.T))
+        start = jnp.zeros((npix, npix), pupil.wavefront.dtype)
+        inputs = (stars.wavelengths, stars.photons.T, filters, tilts)
+        image, _ = jax.lax.scan(_recomputed(add_wavelength), start, inputs)
         return self.throughput * image
 
     def _seen_surfaces(self, stars: Stars, grid: Lattice, surfaces: tuple[Surface, ...]):
@@ -159,18 +180,34 @@ class AbstractTelescope(Model):
             errors.append(error)
         return stops, errors
 
-    def _at_last_plane(self, wavelength, wavefront, grid, surfaces, stops, errors) -> Complex[Array, "s m m"]:
-        """Field at the last plane, one for each star (a single one where no surface tells them apart)."""
-        wavenumber, edge = 2 * jnp.pi / wavelength, jnp.asarray(taper(grid), wavefront.dtype)
+    def _filters(self, grid: Lattice, surfaces: tuple[Surface, ...], wavelengths) -> list[Inexact[Array, "k m"]]:
+        """One axis of what multiplies the spectrum on the way to each plane; the first has the band's edge in it.
+
+        For all wavelengths at once: within their loop the compiler would evaluate an axis anew at every sample.
+        """
+        edge = jnp.asarray(taper(grid), wavelengths.dtype)
         frequency = jnp.asarray(grid.harmonics / grid.pad_npix) * self.pupil_npix / self.m1.diameter
-        steps = [transfer_function(frequency, wavelength, surface.distance) for surface in surfaces]
-        pupil = self.pupil_field(wavelength, wavefront)
-        field = jnp.fft.ifft2(band_spectrum(pupil, grid, edge * steps[0] if steps else edge))[None]
-        for plane, (stop, error, step) in enumerate(zip(stops, errors, steps, strict=True)):
-            if plane > 0:
-                field = jnp.fft.ifft2(jnp.fft.fft2(field) * (step[:, None] * step))
-            field = field * wave(stop, wavenumber * error)
-        return field
+        of_each = jax.vmap(transfer_function, (None, 0, None))
+        steps = [of_each(frequency, wavelengths, surface.distance) for surface in surfaces]
+        first = edge * steps[0] if steps else jnp.broadcast_to(edge, (len(wavelengths), grid.band_npix))
+        return [first, *steps[1:]]
+
+
+def _at_last_plane(
+    pupil: Complex[Array, "n pad"],
+    grid: Lattice,
+    filters: list[Inexact[Array, " m"]],
+    stops: list[Float[Array, "s m m"]],
+    phases: list[Float[Array, "s m m"]],
+) -> Complex[Array, "s m m"]:
+    """Field at the last plane, one for each star (a single one where no surface tells them apart)."""
+    field = jnp.fft.ifft2(band_spectrum(pupil, grid, filters[0]))[None]
+    for plane, (stop, phase) in enumerate(zip(stops, phases, strict=True)):
+        if plane > 0:
+            axis = filters[plane]
+            field = jnp.fft.ifft2(jnp.fft.fft2(field) * (axis[:, None] * axis))
+        field = field * wave(stop, phase)
+    return field
 
 
 def _recomputed(add):
@@ -194,16 +231,17 @@ def _over_stars(add, image, fields, photons_per_cell):
     return jax.lax.cond(jnp.isnan(star[1]), without_number, add, image, star)
 
 
-def _tilts(positions, x, walk, focus: Focus, wavelength) -> Complex[Array, "s m m"]:
-    """Phase exp(i k (a . X)) of each star, with the defocus of a detector away from the paraxial focus.
+def _tilts(positions, x, walk, focus: Focus, wavelengths) -> tuple[Complex[Array, "k s m"], Complex[Array, "k s m"]]:
+    """Phase exp(i k (a . X)) of each star along rows and columns, with the defocus of a detector off the focus.
 
-    The field lives in each star's own frame, so the defocus sees it displaced by the beam's `walk` (s, 2).
+    The field lives in each star's own frame, so the defocus sees it displaced by the beam's `walk` (s, 2). Along axes,
+    for all wavelengths, for the reason that `_filters` has.
     """
-    wavenumber = 2 * jnp.pi / wavelength
+    wavenumbers = (2 * jnp.pi / wavelengths)[:, None, None]
     defocus = 0.5 * focus.height**2 * (1 / focus.detector_distance - 1 / focus.back_focal_distance)
 
     def axis_phase(axis):
         position, displaced = positions[:, axis, None], x + walk[:, axis, None]
-        return phasor(wavenumber * (position * x + defocus * displaced**2))
+        return phasor(wavenumbers * (position * x + defocus * displaced**2))
 
-    return axis_phase(1)[:, :, None] * axis_phase(0)[:, None, :]
+    return axis_phase(1), axis_phase(0)

@@ -132,7 +132,7 @@ def draw(case, path):
     with style():
         figure = Figure(figsize=(7.2, 2.4), layout="constrained")
         axes = figure.subplots(1, 3)
-        for ax, values, title in zip(axes, (ours, theirs), ("dluxshera", case.against), strict=False):
+        for ax, values, title in zip(axes, (ours, theirs), ("dluxshera", case.against.split(",")[0]), strict=False):
             shown = ax.imshow(np.log10(np.maximum(values, 1e-8)), origin="lower", vmin=-6, vmax=0)
             ax.set_title(title)
             figure.colorbar(shown, ax=ax, shrink=0.8, label="log10 of the peak")
@@ -140,8 +140,9 @@ def draw(case, path):
         shown = axes[2].imshow(ours - theirs, origin="lower", cmap="RdBu_r", vmin=-reach, vmax=reach)
         axes[2].set_title("difference")
         figure.colorbar(shown, ax=axes[2], shrink=0.8, label="of the peak")
+        axes[0].set_ylabel("row, pixels")
         for ax in axes:
-            ax.set(xticks=[], yticks=[])
+            ax.set_xlabel("column, pixels")
         figure.savefig(path, dpi=110)
 
 

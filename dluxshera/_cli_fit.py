@@ -1,6 +1,7 @@
 """Fits on the command line: read the image, build the start, fit, save, show."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,14 +110,24 @@ def read_image(arguments: argparse.Namespace, console: Any) -> tuple[Any, Any, A
         console.say(f"cut {arguments.crop} x {arguments.crop} pixels about column {x:g}, row {y:g}")
     profile = profile_of(arguments, observed.overrides)
     start = build_instrument(profile)
+    _warn_of_a_sum(observed, start, console)
     return observed, profile, with_guess(start, observed) if arguments.guess else start
 
 
 def _in_words_of_the_command_line(message: str) -> str:
     """A message about an argument of `Observation.read`, naming the option that gives it."""
     for argument, option in _OPTIONS.items():
-        message = message.replace(f"{argument}=", f"{option} ")
+        message = re.sub(rf"\b{argument}=(?=\w|['\"(])", f"{option} ", message)
+        message = re.sub(rf"\b{argument}=", option, message)
     return message
+
+
+def _warn_of_a_sum(observed: Any, start: Any, console: Any) -> None:
+    """One exposure cannot hold more than the well does; that the number is wrong shows nowhere but in the flux."""
+    well, brightest = float(start.detector.full_well_e), float(observed.image[observed.mask].max(initial=0.0))
+    if observed.exposures == 1 and brightest > well:
+        console.warn(f"{brightest:.3g} electrons in a pixel are above the full well of one exposure, {well:.3g}. "
+                     "If the image is a sum, say of how many: --exposures, or NEXP in the header.")  # fmt: skip
 
 
 def _fit(arguments: argparse.Namespace, console: Any) -> int:

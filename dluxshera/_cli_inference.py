@@ -121,8 +121,18 @@ def _sample_table(rows: list[dict[str, Any]]) -> Any:
     from ._console import plain_table
 
     header = tuple(rows[0])
-    cells = [tuple(v if isinstance(v, str) else f"{v:.8g}" for v in row.values()) for row in rows]
-    return plain_table(header, cells)
+    return plain_table(header, [_sample_cells(row) for row in rows])
+
+
+def _sample_cells(row: dict[str, Any]) -> list[str]:
+    """Values to the digits that the spread leaves, diagnostics to four."""
+    from .inference.format_values import format_estimate, format_number
+
+    spread = row["sd"]
+    of_values = {"mean", *(name for name in row if name.startswith("q"))}
+    cells = {name: format_estimate(row[name], spread)[0] for name in of_values}
+    cells |= {"label": row["label"], "unit": row["unit"], "sd": format_estimate(row["mean"], spread)[1]}
+    return [cells[name] if name in cells else format_number(value, 4) for name, value in row.items()]
 
 
 def _forecast(arguments: argparse.Namespace, console: Any) -> int:

@@ -30,17 +30,45 @@ def python_blocks(page):
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if python_blocks(page)]
 
 
+# A packaged campaign, an interrupted run and files of the reader's own are not there.
+NOT_THERE = ("campaign run", "resume ", "raw.fits", "mine.fits --profile shera_testbed ")
+FOLLOWED = [DOCS.parent / "README.md", DOCS / "getting-started.md", DOCS / "how-to" / "fit_a_fits_image.md"]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default::DeprecationWarning", "default::UserWarning")  # a page is no test of warnings
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
-    """In an empty folder, as one module."""
+    """In an empty folder, as one module; then, where they are quick, its commands in what that leaves."""
     module = types.ModuleType(f"docs_page_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr("dluxshera.inference.signals._REGISTERED", {})  # what a page registers ends with it
     monkeypatch.chdir(tmp_path)
     for line, block in python_blocks(page):
         exec(compile("\n" * line + block, str(page), "exec"), vars(module))
+    if page in FOLLOWED:
+        follow(page)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_can_be_followed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    follow(FOLLOWED[0])
+
+
+def follow(page):
+    """Run the commands of a page, one after the other; on small grids where the page has its own."""
+    from command_line import TINY
+
+    from dluxshera.cli import main
+
+    for where, text in commands():
+        if where.startswith(f"{page.name}:") and not any(part in text for part in NOT_THERE):
+            words = shlex.split(text, comments=True)[1:]
+            building = words[0] in ("simulate", "fit", "forecast", "sample")
+            cut = {"optics.psf_npix"} if "--crop" in words else set()
+            kept = [path for path in TINY if building and path not in cut and f"{path}=" not in text]
+            assert main(words + [word for path in kept for word in ("--set", f"{path}={TINY[path]}")]) == 0, where
 
 
 def test_a_new_system_takes_less_than_sixty_lines():
@@ -74,6 +102,18 @@ def test_the_commands_of_the_pages_are_understood():
             _parser().parse_args(shlex.split(text, comments=True)[1:])
         except SystemExit:
             pytest.fail(f"{where}: {text}")
+
+
+def test_the_yaml_of_the_pages_describes_campaigns(tmp_path):
+    """A whole description is read, and so is it with each of the parts that pages show."""
+    from dluxshera.campaigns import Campaign
+
+    texts = [text for page in sorted(DOCS.rglob("*.md")) for _, text in blocks_of(page, "yaml")]
+    (whole,) = (text for text in texts if text.startswith("name: "))
+    path = tmp_path / "campaign.yaml"
+    for part in ("", *(text for text in texts if text is not whole)):
+        path.write_text(whole + part, encoding="utf-8")
+        assert len(Campaign.read(path).rows) == 60
 
 
 def test_pages_show_the_figures_that_the_build_draws():

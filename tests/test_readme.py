@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 
 import dluxshera as ds
@@ -19,7 +18,7 @@ def python_block():
 
 def test_the_example_is_short():
     lines = [line for line in python_block().splitlines() if line.strip()]
-    assert len(lines) <= 16 and max(map(len, lines)) <= 120
+    assert len(lines) <= 12 and max(map(len, lines)) <= 120
 
 
 @pytest.mark.slow
@@ -33,6 +32,5 @@ def test_the_example_runs(capsys):
     assert abs(separation - 10.0003) < 4 * sigma and 5e-7 < sigma < 5e-6  # micro-arcseconds
     secondary = solution.model.optics.m2.zernike_coeffs_nm
     assert abs(float(secondary[0]) - 3.0) < 4 * float(solution.sigma("optics.m2.zernike_coeffs_nm")[0])
-    assert left["gradient"].shape == solution.theta.shape and np.isfinite(left["gradient"]).all()
     assert isinstance(left["observation"], ds.Observation) and left["observation"].exposures == 36_000
     assert f"{separation:.7f} +- {1e6 * sigma:.2f} micro-arcsec" in capsys.readouterr().out

@@ -71,6 +71,9 @@ def _convergence(summary: Mapping[str, Any]) -> Finding:
     return Finding("warning", "Convergence", f"Not converged{after}{why}.")
 
 
+_STRUCTURE = "beyond 3. The model leaves structure in the residuals, or the fit began too far away (--guess)."
+
+
 def _goodness(chi_square: float, freedom: int) -> Finding:
     if freedom <= 0 or not math.isfinite(chi_square):
         return Finding("bad", "Fit to the data", f"χ² is {chi_square:g} for {freedom} degrees of freedom.")
@@ -81,7 +84,7 @@ def _goodness(chi_square: float, freedom: int) -> Finding:
     if away <= 3:
         return Finding("good", "Fit to the data", text + "within 3.")
     if reduced > 1:
-        return Finding("bad", "Fit to the data", text + "beyond 3. The model leaves structure in the residuals.")
+        return Finding("bad", "Fit to the data", text + _STRUCTURE)
     return Finding("warning", "Fit to the data", text + "beyond 3. The noise is smaller than assumed.")
 
 

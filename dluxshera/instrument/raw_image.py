@@ -129,9 +129,9 @@ def _level(raw: RawImage, saturation_e: Real | None, gain: float) -> float:
 def _positive(given: Any, stored: Any, default: float | None, where: str, option: str, keyword: str) -> float:
     value = next((v for v in (given, stored, default) if v is not None), None)
     if value is None:
-        raise ValueError(f"{where}: Expected {keyword} or the option {option}, got neither. Pass {option}=NUMBER.")
+        raise ValueError(f"{where}: Expected {keyword} or {option}=, got neither. Pass {option}=NUMBER.")
     if isinstance(value, bool) or not (isinstance(value, Real) and 0 < value < math.inf):
-        raise ValueError(f"{where}: Expected a positive number for {keyword} ({option}), got {value!r}.")
+        raise ValueError(f"{where}: Expected a positive number for {keyword} or {option}=, got {value!r}.")
     return float(value)
 
 

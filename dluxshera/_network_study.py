@@ -1,6 +1,7 @@
 """A dose study carried out: its arms by an executor, then its table, figure and page."""
 
 import functools
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -58,7 +59,7 @@ def carry_out(
         )
         number, failed, stopped = len(tasks), {}, 0
         here = InProcess()
-        executor = here if workers == 1 else Processes(workers)
+        executor = here if workers == 1 else Processes(workers, math.inf)  # nobody knows how long a training takes
         job = functools.partial(work, should_stop=should_stop) if executor is here else work
         for answer in executor.answers(job, tasks, should_stop):
             name = Arm(**answer.task["arm"]).name

@@ -31,7 +31,7 @@ from dluxshera import plotting
 
 jax.config.update("jax_enable_x64", True)
 SMALL = os.environ.get("DLUXSHERA_SMALL", "0") not in ("", "0")
-grid = {"optics.pupil_npix": 64 if SMALL else 192, "optics.psf_npix": 32 if SMALL else 96}
+grid = {"optics.pupil_npix": 48 if SMALL else 192, "optics.psf_npix": 32 if SMALL else 96}
 model = ds.load_profile("shera_testbed", overrides=grid | {"binary.separation_as": 4.0 if SMALL else 10.0})
 
 # %% [markdown]

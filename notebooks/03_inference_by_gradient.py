@@ -30,8 +30,8 @@ import dluxshera as ds
 jax.config.update("jax_enable_x64", True)
 small = os.environ.get("DLUXSHERA_SMALL") == "1"
 grid = {
-    "optics.pupil_npix": 64 if small else 128,
-    "optics.psf_npix": 32 if small else 64,
+    "optics.pupil_npix": 32 if small else 128,
+    "optics.psf_npix": 24 if small else 64,
     "optics.oversample": 1,
     "binary.n_wavelengths": 3 if small else 7,
     "binary.separation_as": 4.0,

@@ -33,8 +33,9 @@ from dluxshera import plotting
 
 jax.config.update("jax_enable_x64", True)
 SMALL = os.environ.get("DLUXSHERA_SMALL", "0") not in ("", "0")
-grid = {"optics.pupil_npix": 64 if SMALL else 128, "optics.psf_npix": 32 if SMALL else 64, "binary.separation_as": 4.0}
-model = ds.load_profile("shera_testbed_two_plane", overrides=grid)
+grid = {"optics.pupil_npix": 128, "optics.psf_npix": 64, "binary.separation_as": 4.0}
+small = {"optics.pupil_npix": 32, "optics.psf_npix": 16, "binary.separation_as": 2.0, "binary.n_wavelengths": 3}
+model = ds.load_profile("shera_testbed_two_plane", overrides=small if SMALL else grid)
 names = ["binary.*", "optics.m1.zernike_coeffs_nm", "plate_scale_as"]
 priors = {
     "binary.x_position_as": ds.Normal(0.0, 1e-2),

@@ -34,9 +34,9 @@ from dluxshera.plotting.corner import ellipse
 
 jax.config.update("jax_enable_x64", True)
 SMALL = os.environ.get("DLUXSHERA_SMALL", "0") not in ("", "0")
-grid = {"optics.pupil_npix": 64, "optics.psf_npix": 32, "binary.separation_as": 4.0}
-full = {"optics.pupil_npix": 128, "optics.psf_npix": 96, "binary.separation_as": 10.0}
-model = ds.load_profile("shera_testbed", overrides=grid if SMALL else full)
+grid = {"optics.pupil_npix": 128, "optics.psf_npix": 96, "binary.separation_as": 10.0}
+small = {"optics.pupil_npix": 32, "optics.psf_npix": 16, "binary.separation_as": 2.0, "binary.n_wavelengths": 3}
+model = ds.load_profile("shera_testbed", overrides=small if SMALL else grid)
 EXPOSURES = 36_000
 
 # %% [markdown]

@@ -33,9 +33,10 @@ from dluxshera.instrument import guess
 
 jax.config.update("jax_enable_x64", True)
 SMALL = os.environ.get("DLUXSHERA_SMALL", "0") not in ("", "0")
-side, draws = (5, 40) if SMALL else (11, 150)
+side, draws = (5, 16) if SMALL else (11, 150)
 grid = {"optics.pupil_npix": 64, "optics.psf_npix": 32, "binary.separation_as": 4.0}
-model = ds.load_profile("shera_testbed_two_plane", overrides=grid)
+small = {"optics.pupil_npix": 32, "optics.psf_npix": 16, "binary.separation_as": 2.0, "binary.n_wavelengths": 3}
+model = ds.load_profile("shera_testbed_two_plane", overrides=small if SMALL else grid)
 space = ds.ThetaSpace(model, ["binary.*", "plate_scale_as"])
 EXPOSURES = 3600
 

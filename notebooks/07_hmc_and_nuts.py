@@ -35,7 +35,7 @@ jax.config.update("jax_enable_x64", True)
 SMALL = os.environ.get("DLUXSHERA_SMALL", "0") not in ("", "0")
 chains, draws, warmup = (2, 60, 60) if SMALL else (4, 200, 150)
 grid = {
-    "optics.pupil_npix": 64,
+    "optics.pupil_npix": 32 if SMALL else 64,
     "optics.psf_npix": 16,
     "binary.separation_as": 0.9,
     "binary.contrast": 8.0,

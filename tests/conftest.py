@@ -33,7 +33,7 @@ def _leave_out(config, items, left_out):
     items[:] = [item for item in items if item not in set(left_out)]
 
 
-MOST_MEMORY_BYTES = 5e9
+MOST_MEMORY_BYTES = 8e9
 
 
 def _memory_bytes():

@@ -1,115 +1,69 @@
-"""The Python of the documentation runs, page by page, from top to bottom; its commands are ones that there are.
+"""The code of README and pages runs, page by page, from top to bottom; what else a page shows there is.
 
-Blocks fenced as anything but `python` are output or other languages, and are not run.
+Blocks fenced as anything but Python, shell or YAML are output, and are not run.
 """
 
 import ast
 import re
-import shlex
 import sys
 import types
 from pathlib import Path
 
 import pytest
+from page_commands import blocks_of, commands_of, follow, small_studies
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.S | re.M)
-
-
-def blocks_of(page, *languages):
-    """Line number and text of each block of a page in these languages."""
-    text = page.read_text(encoding="utf-8")
-    return [(text[: m.start(2)].count("\n"), m[2]) for m in FENCE.finditer(text) if m[1] in languages]
-
-
-def python_blocks(page):
-    """Line number and text of each Python block of a page."""
-    return blocks_of(page, "python")
-
-
-PAGES = [page for page in sorted(DOCS.rglob("*.md")) if python_blocks(page)]
-
-
-# Long ones (the demo, a packaged campaign and scans have tests of their own), and what needs an interrupted run or a
-# file of the reader's own.
-NOT_FOLLOWED = (" demo", "campaign run", " ptycho ", "resume ", "raw.fits", "mine.fits --profile shera_testbed ")
-FOLLOWED = [DOCS.parent / "README.md", DOCS / "getting-started.md", DOCS / "how-to" / "fit_a_fits_image.md"]
+README = DOCS.parent / "README.md"
+SHELL = ("sh", "bash")
+PAGES = [page for page in (README, *sorted(DOCS.rglob("*.md"))) if blocks_of(page, "python", *SHELL)]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default::DeprecationWarning", "default::UserWarning")  # a page is no test of warnings
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
-def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
-    """In an empty folder, as one module; then, where they are quick, its commands in what that leaves."""
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS.parent)))
+def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+    """In an empty folder, from top to bottom: the Python as one module, the commands in what it leaves."""
     module = types.ModuleType(f"docs_page_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr("dluxshera.inference.signals._REGISTERED", {})  # what a page registers ends with it
     monkeypatch.chdir(tmp_path)
-    for line, block in python_blocks(page):
-        exec(compile("\n" * line + block, str(page), "exec"), vars(module))
-    if page in FOLLOWED:
-        follow(page)
-
-
-@pytest.mark.slow
-def test_the_commands_of_the_readme_can_be_followed(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    follow(FOLLOWED[0])
-
-
-def follow(page):
-    """Run the commands of a page, one after the other; on small grids where the page has its own."""
-    from command_line import TINY
-
-    from dluxshera.cli import main
-
-    for where, text in commands():
-        if where.startswith(f"{page.name}:") and not any(part in text for part in NOT_FOLLOWED):
-            words = shlex.split(text, comments=True)[1:]
-            building = words[0] in ("simulate", "fit", "forecast", "sample")
-            by_image = {"optics.psf_npix"} if words[0] in ("fit", "sample") else set()
-            kept = [path for path in TINY if building and path not in by_image and f"{path}=" not in text]
-            assert main(words + [word for path in kept for word in ("--set", f"{path}={TINY[path]}")]) == 0, where
+    small_studies(monkeypatch)
+    for language, line, block in blocks_of(page, "python", *SHELL):
+        if language in SHELL:
+            follow(block)
+        elif page != README:  # its Python has a test of its own
+            exec(compile("\n" * line + block, str(page), "exec"), vars(module))
 
 
 def test_a_new_system_takes_less_than_sixty_lines():
-    (_, block), *_ = python_blocks(DOCS / "how-to" / "add_a_system.md")
+    (*_, block), *_ = blocks_of(DOCS / "how-to" / "add_a_system.md", "python")
     assert "(AbstractTelescope):" in block and len(block.splitlines()) < 60
 
 
 def test_lines_of_code_fit_a_page():
     for page in PAGES:
-        for line, block in python_blocks(page):
+        for _, line, block in blocks_of(page, "python"):
             assert max(map(len, block.splitlines())) <= 120, f"{page.name}:{line}"
 
 
-def commands():
-    """Every `dluxshera ...` line of the shell blocks of README and pages, with where it is."""
-    for page in (DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))):
-        for line, block in blocks_of(page, "sh", "bash"):
-            for number, text in enumerate(block.splitlines(), line + 1):
-                if text.startswith("dluxshera "):
-                    yield f"{page.name}:{number}", text
-
-
 def test_the_commands_of_the_pages_are_understood():
-    """Names of commands and options; nothing is run."""
+    """Names of commands and options, those too that are not followed."""
     from dluxshera.cli import _parser
 
-    found = list(commands())
+    found = [words for page in PAGES for *_, block in blocks_of(page, *SHELL) for words in commands_of(block)]
     assert len(found) > 30
-    for where, text in found:
+    for words in found:
         try:
-            _parser().parse_args(shlex.split(text, comments=True)[1:])
+            _parser().parse_args(words)
         except SystemExit:
-            pytest.fail(f"{where}: {text}")
+            pytest.fail(" ".join(words))
 
 
 def test_the_yaml_of_the_pages_describes_campaigns(tmp_path):
     """A whole description is read, and so is it with each of the parts that pages show."""
     from dluxshera.campaigns import Campaign
 
-    texts = [text for page in sorted(DOCS.rglob("*.md")) for _, text in blocks_of(page, "yaml")]
+    texts = [text for page in sorted(DOCS.rglob("*.md")) for *_, text in blocks_of(page, "yaml")]
     (whole,) = (text for text in texts if text.startswith("name: "))
     path = tmp_path / "campaign.yaml"
     for part in ("", *(text for text in texts if text is not whole)):

@@ -24,7 +24,7 @@ DETECTOR = {
 STEPS = {
     "optics.m1.diameter": 1e-6,
     "optics.m1.focal_length": 3e-8,
-    "optics.m2.diameter": 1e-7,
+    "optics.m2.diameter": 5e-7,
     "optics.m2.focal_length": 3e-9,
     "optics.plane_separation": 3e-8,
     "optics.focal_length": 1e-5,

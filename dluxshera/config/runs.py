@@ -283,7 +283,12 @@ class Run:
 
     def _instrument(self, values: Mapping[str, Any]) -> Instrument:
         buffers = artifacts.load_arrays(self.path, "buffers")
-        return restore_values(build_instrument(self.profile), {**values, **buffers})
+        return restore_values(self._built, {**values, **buffers})
+
+    @functools.cached_property
+    def _built(self) -> Instrument:
+        """The instrument of the profile, made once: a page of a run asks for it seven times."""
+        return build_instrument(self.profile)
 
     def space(self) -> AbstractSpace:
         """The θ-space of the fit, in the coordinates that it moved in."""

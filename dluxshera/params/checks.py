@@ -1,6 +1,7 @@
 """Checks of declared fields: at construction (`check_fields`) and on a finished model (`validate`)."""
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Iterator
@@ -132,6 +133,7 @@ def dimension_sizes(module: Any) -> dict[str, int]:
     return sizes
 
 
+@functools.cache
 def declared_dimensions(field: dataclasses.Field) -> tuple[int | str, ...] | None:
     """Return the shape declared by `shape=` or by a jaxtyping annotation; None when there is none."""
     spec = field.metadata["spec"]

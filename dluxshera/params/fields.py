@@ -1,6 +1,7 @@
 """Field declarations of a model: `param`, `buffer` and `static`."""
 
 import dataclasses
+import functools
 import enum
 from collections.abc import Callable
 from typing import Any
@@ -130,6 +131,7 @@ def is_static_value(value: Any) -> bool:
     return isinstance(value, _ATOMS)
 
 
+@functools.cache  # of a class; asked for at every walk through a tree
 def field_kind(field: dataclasses.Field) -> str | None:
     """Return "parameter", "buffer" or "static", or None for an undeclared dynamic field."""
     return field.metadata.get("kind", "static" if field.metadata.get("static", False) else None)

@@ -1,8 +1,8 @@
 """Field declarations of a model: `param`, `buffer` and `static`."""
 
 import dataclasses
-import functools
 import enum
+import functools
 from collections.abc import Callable
 from typing import Any
 

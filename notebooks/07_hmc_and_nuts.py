@@ -33,7 +33,7 @@ from dluxshera import plotting
 
 jax.config.update("jax_enable_x64", True)
 SMALL = os.environ.get("DLUXSHERA_SMALL", "0") not in ("", "0")
-chains, draws, warmup = (2, 60, 60) if SMALL else (4, 200, 150)
+chains, draws, warmup = (2, 30, 30) if SMALL else (4, 200, 150)
 grid = {
     "optics.pupil_npix": 32 if SMALL else 64,
     "optics.psf_npix": 16,

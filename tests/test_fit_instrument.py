@@ -60,9 +60,13 @@ def check_fit(solution, space, truth):
 
 
 @pytest.mark.parametrize("draw", [0, *(pytest.param(n, marks=pytest.mark.full) for n in (1, 2))])
-def test_one_exposure_of_the_reference(draw, truth, space, start):
+def test_one_exposure_of_the_reference(draw, tmp_path, truth, space, start):
+    """Through a file."""
     counts = reference_file(NAME)[0]["counts"][draw].astype(float)
-    solution = ds.fit(ds.Objective(start, space, ds.Observation(counts)), space.pack(start), engine=Counting())
+    ds.Observation(counts).write(tmp_path / "image.fits")
+    observation = ds.Observation.read(tmp_path / "image.fits")
+    np.testing.assert_array_equal(observation.image, counts)
+    solution = ds.fit(ds.Objective(start, space, observation), space.pack(start), engine=Counting())
     check_fit(solution, space, truth)
     assert float(solution.sigma("binary.separation_as")) == pytest.approx(1130e-6, rel=0.05)
     assert len(TRACES) == 1
@@ -80,13 +84,4 @@ def test_half_an_hour_from_fifty_sigma_away(truth, space, start):
     check_fit(solution, space, truth)
     assert float(solution.sigma("binary.separation_as")) == pytest.approx(5.95e-6, rel=0.05)
     assert float(solution.sigma("binary.x_position_as")) == pytest.approx(2.1e-3, rel=0.08)
-    assert len(TRACES) == 1
-
-
-def test_a_fit_through_a_file(tmp_path, truth, space, start):
-    counts = reference_file(NAME)[0]["counts"][0].astype(float)
-    ds.Observation(counts).write(tmp_path / "image.fits")
-    observation = ds.Observation.read(tmp_path / "image.fits")
-    np.testing.assert_array_equal(observation.image, counts)
-    check_fit(ds.fit(ds.Objective(start, space, observation), space.pack(start), engine=Counting()), space, truth)
     assert len(TRACES) == 1

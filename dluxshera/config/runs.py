@@ -283,12 +283,7 @@ class Run:
 
     def _instrument(self, values: Mapping[str, Any]) -> Instrument:
         buffers = artifacts.load_arrays(self.path, "buffers")
-        return restore_values(self._built, {**values, **buffers})
-
-    @functools.cached_property
-    def _built(self) -> Instrument:
-        """The instrument of the profile, made once: a page of a run asks for it seven times."""
-        return build_instrument(self.profile)
+        return restore_values(_built(self.profile), {**values, **buffers})
 
     def space(self) -> AbstractSpace:
         """The θ-space of the fit, in the coordinates that it moved in."""

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with console.plain_warnings():
             return arguments.run(arguments, console)
     except KeyboardInterrupt:
-        return _complain("interrupted before there was anything to keep", INTERRUPTED)
+        return _complain("interrupted; what a run had committed before is kept", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output went away; Python would complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
